@@ -1,0 +1,49 @@
+# `make repro` and `make test` do all the set-up. With .venv activated the plain commands (dvc, mlflow, pytest) work too.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := src
+export NO_ALBUMENTATIONS_UPDATE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint format ui track lock clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: .venv/ready  ## make .venv with the pinned packages
+
+# --no-deps: the lock is complete, and grad-cam would drag opencv-python onto the headless build's folder.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lesionbench needs Python 3.11 or newer (PYTHON=... names another)")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: setup  ## rebuild everything that changed (dvc repro)
+	dvc repro
+
+test: setup  ## run the tests
+	pytest
+
+lint: setup  ## check format, imports and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+format: setup  ## mend format and imports
+	ruff format .
+	ruff check --fix .
+
+ui: setup  ## open MLflow's comparison of backbones
+	mlflow ui
+
+track: setup  ## bring MLflow up to date from the files
+	python pipeline/track.py
+
+lock:  ## pin the newest allowed versions again (needs uv)
+	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra dev \
+		--upgrade pyproject.toml --output-file requirements.lock
+
+clean:  ## remove the environment and the cache (results stay)
+	rm -rf .venv .cache

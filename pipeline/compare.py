@@ -1,0 +1,56 @@
+"""Compare the backbones on the test split of one task: compare.py TASK."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from lesionbench import compare, errors, figures, files, params, tasks
+
+
+def main(task: str) -> None:
+    config = params.load("seed", "backbones", "compare", "train.monitor")
+    classes, backbones = tasks.CLASSES[task], config.backbones
+    tables = {}
+    for backbone in backbones:
+        table = pd.read_csv(f"data/predictions/{task}/{backbone}.csv", keep_default_na=False)
+        tables[backbone] = table[table["split"].eq("test")].reset_index(drop=True)
+    compare.check_alike(tables)
+    samples, seed = config.compare.bootstrap, config.seed
+    found = {
+        "differences": compare.paired_differences(tables, classes, samples, seed),
+        "ensemble": compare.ensemble(tables, classes, samples, seed),
+        "leaky": files.read_json("metrics/split.json")["leaky"],
+    }
+    files.write_json(f"metrics/compare/{task}.json", found)
+
+    data, pictures = Path(f"metrics/plots/{task}"), Path(f"reports/compare/{task}")
+    roc, pr = compare.roc_curves(tables, classes), compare.precision_recall_curves(tables, classes)
+    matrix, reliability = compare.confusion(tables, classes), compare.calibration(tables, classes)
+    for name, table in {"roc": roc, "precision_recall": pr, "confusion": matrix, "calibration": reliability}.items():
+        files.write_csv(data / f"{name}.csv", table)
+
+    evaluations = {b: files.read_json(f"metrics/evaluate/{task}/{b}.json")["test"] for b in backbones}
+    what = "melanoma" if task == "melanoma" else "macro average of 7 diagnoses"
+    n = f"test, n = {len(tables[backbones[0]])} images"
+
+    def legend(metric: str) -> dict[str, str]:
+        return {b: f"{b} ({compare.with_interval(e, metric)})" for b, e in evaluations.items()}
+
+    for name, table, x, y, metric in (
+        ("roc", roc, "fpr", "tpr", "roc_auc"),
+        ("precision_recall", pr, "recall", "precision", "average_precision"),
+        ("calibration", reliability, "confidence", "accuracy", "ece"),
+    ):
+        title = f"{compare.TITLES[name]}: {what}\n{n}; {metric} with 95 % interval"
+        figure = compare.draw_lines(table, x, y, title, legend(metric), diagonal=name != "precision_recall")
+        figures.save(figure, pictures / f"{name}.svg")
+    figures.save(compare.draw_confusion(matrix, classes, f"Confusion, {n}"), pictures / "confusion.svg")
+    histories = {b: files.read_json(f"metrics/train/{task}/{b}.json")["history"] for b in backbones}
+    figures.save(
+        compare.draw_learning(histories, config.train.monitor, f"Training for {task}"), pictures / "learning.svg"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(lambda: main(*sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Fetch or draw the dataset named by dataset.source into data/raw/."""
+
+from pathlib import Path
+
+from lesionbench import errors, files, params
+
+RAW = Path("data/raw")
+
+
+def main() -> None:
+    keys = ("source", "mirror", "path", "external", "phantom_lesions")
+    config = params.load("seed", *(f"dataset.{key}" for key in keys))
+    dataset = config.dataset
+    if dataset.source == "phantom":
+        from lesionbench.phantom import EXTERNAL_COHORT, draw_dataset
+
+        wrong = sorted(set(dataset.external) - {EXTERNAL_COHORT})
+        if wrong:
+            raise errors.UserError(
+                f"dataset.external names {wrong[0]!r}; phantom has {EXTERNAL_COHORT}, which is always drawn"
+            )
+        draw_dataset(RAW, dataset.phantom_lesions, config.seed)
+    elif dataset.source == "ham10000":
+        from lesionbench.sources import fetch_ham10000
+
+        fetch_ham10000(RAW, dataset.mirror, dataset.external, files.cache_dir("downloads"))
+    else:
+        from lesionbench.sources import copy_folder
+
+        copy_folder(RAW, Path(dataset.path), dataset.external)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,18 @@
+"""List every image with its checked metadata, size and content hash."""
+
+from pathlib import Path
+
+from lesionbench import errors, files, index, params
+
+
+def main() -> None:
+    config = params.load("seed", "dataset.source", "dataset.path", "dataset.max_lesions")
+    dataset = config.dataset
+    cohort = Path(dataset.path).resolve().name if dataset.source == "folder" else dataset.source
+    table = index.build_index(Path("data/raw"), cohort, dataset.max_lesions, config.seed)
+    files.write_csv("data/index.csv", table)
+    files.write_json("metrics/index.json", {"dataset": cohort, "cohorts": index.summarise(table)})
+
+
+if __name__ == "__main__":
+    errors.run(main)

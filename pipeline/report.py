@@ -1,0 +1,56 @@
+"""Render the report and the summary of what the other stages found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lesionbench import errors, files, params, report
+
+STAGES = ("index", "duplicates", "split", "hair", "eda")
+EDA = ("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair")
+COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning")
+
+
+def main() -> None:
+    config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "report")
+    found = {stage: files.read_json(f"metrics/{stage}.json") for stage in STAGES}
+    tasks = {task: read_task(task, config.backbones) for task in config.tasks}
+    tests: dict[str, Any] = {task: each["test"] for task, each in tasks.items()}
+    dataset, leaky = found["index"]["dataset"], found["split"]["leaky"]
+    files.write_json("metrics/summary.json", report.summarise(dataset, leaky, tests))
+    page = report.render(
+        {
+            "title": config.report.title,
+            "found": found,
+            "tasks": tasks,
+            "figures": read_figures(config.tasks, config.backbones),
+            "resamples": {"evaluate": config.evaluate.bootstrap, "compare": config.compare.bootstrap},
+            "parameters": report.parameters(Path("params.yaml").read_text(encoding="utf-8")),
+            "versions": report.versions(),
+        }
+    )
+    files.write_bytes("reports/index.html", page.encode())
+
+
+def read_task(task: str, backbones: Sequence[str]) -> dict[str, Any]:
+    def each(stage: str) -> dict[str, Any]:
+        return {backbone: files.read_json(f"metrics/{stage}/{task}/{backbone}.json") for backbone in backbones}
+
+    found = {"compare": files.read_json(f"metrics/compare/{task}.json")}
+    found |= {stage: each(stage) for stage in ("train", "evaluate", "explain")}
+    found["test"] = {backbone: scores["test"] for backbone, scores in found["evaluate"].items()}
+    if "ensemble" in found["compare"]:
+        found["test"]["ensemble"] = found["compare"]["ensemble"]
+    return found
+
+
+def read_figures(tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
+    paths = ["hair.png", "augmentation.png", "eda/samples.webp", *(f"eda/{name}.svg" for name in EDA)]
+    for task in tasks:
+        paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
+        paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
+    return {path: report.data_uri(Path("reports") / path) for path in paths}
+
+
+if __name__ == "__main__":
+    errors.run(main)

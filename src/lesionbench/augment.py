@@ -1,0 +1,136 @@
+"""The augmentation policy, in the exact meanings of Keras's ImageDataGenerator, as Albumentations transforms."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as A
+import cv2
+import numpy as np
+
+BORDERS = {
+    "nearest": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT,
+    "constant": cv2.BORDER_CONSTANT,
+    "wrap": cv2.BORDER_WRAP,
+}
+
+
+def keras_matrix(
+    side: tuple[int, int], theta: float, shift: tuple[float, float], shear: float, zoom: tuple[float, float]
+) -> np.ndarray:
+    """The 3x3 matrix with which Keras looks up, for each output pixel, its place in the input, as (x, y, 1).
+
+    Keras's `apply_affine_transform`: rotation, shift, shear and zoom multiplied in this order on (row, column),
+    about the centre of the image; shear and rotation in degrees, shift in pixels (down, right), zoom above 1 zooms out.
+
+    Args:
+        side: (height, width) in pixels.
+        theta: rotation in degrees.
+        shift: (rows, columns) in pixels.
+        shear: degrees.
+        zoom: factors of (rows, columns).
+    """
+    angle, slant = math.radians(theta), math.radians(shear)
+    cos, sin = math.cos(angle), math.sin(angle)
+    rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    translation = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
+    shearing = np.array([[1, -math.sin(slant), 0], [0, math.cos(slant), 0], [0, 0, 1]])
+    zooming = np.diag([*zoom, 1])
+    row, column = side[0] / 2 - 0.5, side[1] / 2 - 0.5
+    there, back = np.eye(3), np.eye(3)
+    there[:2, 2], back[:2, 2] = (row, column), (-row, -column)
+    swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])  # Keras counts (row, column), OpenCV (x, y)
+    return swap @ there @ rotation @ translation @ shearing @ zooming @ back @ swap
+
+
+class KerasAffine(A.Affine):
+    """Random rotation, shift, shear and zoom as Keras draws and applies them, bilinear.
+
+    Args:
+        rotation, shear: degrees, drawn from -value to value.
+        height_shift, width_shift: share of the side, drawn from -value to value.
+        zoom: each axis by a factor of its own, drawn from 1 - zoom to 1 + zoom.
+        fill_mode: a key of BORDERS.
+    """
+
+    class InitSchema(A.BasicTransform.InitSchema):
+        rotation: float
+        height_shift: float
+        width_shift: float
+        shear: float
+        zoom: float
+        fill_mode: str
+
+    def __init__(
+        self,
+        rotation: float,
+        height_shift: float,
+        width_shift: float,
+        shear: float,
+        zoom: float,
+        fill_mode: str,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(border_mode=BORDERS[fill_mode], interpolation=cv2.INTER_LINEAR, p=p)
+        self.ranges = (rotation, height_shift, width_shift, shear, zoom)
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw one transformation; Albumentations wants the matrix from input to output."""
+        height, width = params["shape"][:2]
+        rotation, height_shift, width_shift, shear, zoom = self.ranges
+        draw = self.py_random.uniform
+        matrix = keras_matrix(
+            (height, width),
+            draw(-rotation, rotation),
+            (draw(-height_shift, height_shift) * height, draw(-width_shift, width_shift) * width),
+            draw(-shear, shear),
+            (draw(1 - zoom, 1 + zoom), draw(1 - zoom, 1 + zoom)),
+        )
+        forward = np.linalg.inv(matrix)
+        return {"matrix": forward, "bbox_matrix": forward, "output_shape": (height, width)}
+
+
+def compile_policy(augment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Section augment of params.yaml → the transforms in Keras's order, each as {"name": …, arguments}.
+
+    A transform that could change nothing (a brightness of 1, no flip) is left out.
+    """
+    affine = {name: augment[name] for name in ("rotation", "height_shift", "width_shift", "shear", "zoom")}
+    steps: list[dict[str, Any]] = []
+    if any(affine.values()):
+        steps.append({"name": "affine", **affine, "fill_mode": augment["fill_mode"]})
+    if augment["horizontal_flip"]:
+        steps.append({"name": "horizontal_flip", "p": 0.5})
+    if list(augment["brightness"]) != [1, 1]:
+        steps.append({"name": "brightness", "factor": list(augment["brightness"])})
+    return steps
+
+
+def build(steps: list[dict[str, Any]]) -> A.Compose:
+    """Transforms for uint8 RGB, (H, W, 3), from what compile_policy gave; seed them with `augment_image`."""
+    made = []
+    for step in steps:
+        arguments = {name: value for name, value in step.items() if name != "name"}
+        if step["name"] == "affine":
+            made.append(KerasAffine(**arguments))
+        elif step["name"] == "horizontal_flip":
+            made.append(A.HorizontalFlip(**arguments))
+        else:
+            factor = (arguments["factor"][0], arguments["factor"][1])
+            made.append(A.MultiplicativeNoise(multiplier=factor, per_channel=False, elementwise=False, p=1))
+    return A.Compose(made)
+
+
+def augment_image(transforms: A.Compose, image: np.ndarray, *seed: int) -> np.ndarray:
+    """Augment uint8 RGB, (H, W, 3); the result depends on `seed` alone, such as (seed, epoch, row).
+
+    Each transform is seeded apart: a Compose would give all of them one seed, and tie their draws together.
+    """
+    children = np.random.SeedSequence(seed).generate_state(len(transforms.transforms))
+    for transform, child in zip(transforms.transforms, children, strict=True):
+        transform.set_random_seed(int(child))
+    return transforms(image=image)["image"]

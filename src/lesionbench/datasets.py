@@ -1,0 +1,75 @@
+"""Packed images as a torch dataset whose every draw is fixed by (seed, epoch, image)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+class PackedImages(Dataset):
+    """Images of a packed array, augmented afresh each epoch.
+
+    Args:
+        path: .npy of uint8 RGB (N, S, S, 3); memory-mapped, so that workers share its pages.
+        rows: which of the N images, int (n,).
+        targets: class numbers, int (n,).
+        policy: the steps of augment.compile_policy, or none.
+        seed: of the augmentation.
+
+    Items are asked for by (epoch, i), i in 0 … n - 1: (uint8 (S, S, 3), class number).
+    """
+
+    def __init__(self, path: Path, rows: np.ndarray, targets: np.ndarray, policy: list[dict[str, Any]], seed: int):
+        self.pixels = np.load(path, mmap_mode="r")
+        self.rows, self.targets, self.seed = rows, targets, seed
+        self.transforms = None
+        if policy:
+            from lesionbench.augment import build
+
+            self.transforms = build(policy)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        epoch, i = epoch_and_i
+        image = np.array(self.pixels[self.rows[i]])
+        if self.transforms is not None:
+            from lesionbench.augment import augment_image
+
+            image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
+        return torch.from_numpy(np.ascontiguousarray(image)), int(self.targets[i])
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, i) in an order fixed by (seed, epoch), so that a resumed run goes on with the same batches."""
+
+    def __init__(self, n: int, seed: int, shuffle: bool):
+        self.n, self.seed, self.shuffle, self.epoch = n, seed, shuffle, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n) if self.shuffle else range(self.n)
+        return ((self.epoch, int(i)) for i in order)
+
+
+def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool) -> DataLoader:
+    """Batches of (uint8 (B, S, S, 3), int64 (B,)); the last, incomplete one is left out when shuffling."""
+    return DataLoader(
+        images,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(images), images.seed, shuffle),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        drop_last=shuffle and len(images) > batch_size,
+    )

@@ -1,0 +1,178 @@
+"""Figures and tables of the data as it is split."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lesionbench import figures
+from lesionbench.images import read_rgb, square
+from lesionbench.sampling import hash_order
+from lesionbench.tasks import DIAGNOSES
+
+SPLITS = ("train", "val", "test", "external", "excluded")
+
+
+def classes_by_split(table: pd.DataFrame) -> pd.DataFrame:
+    """Images by diagnosis (rows) and split (columns)."""
+    counts = pd.crosstab(table["dx"], table["split"])
+    return counts.reindex(DIAGNOSES, fill_value=0).reindex(columns=SPLITS, fill_value=0)
+
+
+def draw_classes(counts: pd.DataFrame) -> Figure:
+    """Class bar, stacked by split, and class pie."""
+    figure, (bar, pie) = figures.new(9.5, 4, 1, 2, width_ratios=[1.6, 1])
+    left = np.zeros(len(counts))
+    for split, colour in zip(SPLITS, figures.COLOURS, strict=False):
+        if counts[split].any():
+            bar.barh(counts.index, counts[split], left=left, color=colour, label=split)
+            left += counts[split].to_numpy()
+    total = counts.sum(axis=1)
+    for i, n in enumerate(total):
+        bar.text(n, i, f" {n} ({n / total.sum():.1%})", va="center", fontsize=8)
+    bar.set(xlabel="images", title=f"Diagnoses by split (n = {total.sum():,} images)", xlim=(0, total.max() * 1.25))
+    bar.invert_yaxis()
+    bar.legend()
+    wedges, _ = pie.pie(total, startangle=90, counterclock=False, colors=figures.COLOURS, wedgeprops={"ec": "white"})
+    pie.legend(
+        wedges, [f"{dx} {n / total.sum():.1%}" for dx, n in total.items()], loc="center left", bbox_to_anchor=(1, 0.5)
+    )
+    pie.set_title("Share of images")
+    return figure
+
+
+def _by_dx(table: pd.DataFrame, column: str, most: int = 20) -> pd.DataFrame:
+    """Images by diagnosis and value of `column`, blanks as "missing", the commonest values first."""
+    values = table[column].fillna("").replace("", "missing")
+    order = values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:most]
+    return pd.crosstab(table["dx"], values).reindex(DIAGNOSES, fill_value=0)[list(order)]
+
+
+def age_by_dx(table: pd.DataFrame) -> pd.DataFrame:
+    """Age in years by diagnosis: n, missing, and the five-number summary."""
+    ages = table.groupby("dx")["age"]
+    found = ages.describe()[["count", "min", "25%", "50%", "75%", "max"]].reindex(DIAGNOSES)
+    found.insert(1, "missing", ages.apply(lambda a: int(a.isna().sum())).reindex(DIAGNOSES))
+    return found.rename(columns={"count": "n"})
+
+
+def draw_ages(table: pd.DataFrame) -> Figure:
+    """Box of ages for each diagnosis."""
+    figure, (ax,) = figures.new(7, 3.6)
+    groups = [table.loc[table["dx"].eq(dx), "age"].dropna() for dx in DIAGNOSES]
+    names = [f"{dx}\nn = {len(ages)}" for dx, ages in zip(DIAGNOSES, groups, strict=True)]
+    ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, widths=0.6)
+    ax.set(
+        ylabel="age (years)", title=f"Age by diagnosis ({int(table['age'].isna().sum())} images without age left out)"
+    )
+    return figure
+
+
+def draw_shares(counts: pd.DataFrame, title: str) -> Figure:
+    """Stacked bars: for each diagnosis the share of each column of `counts`."""
+    figure, (ax,) = figures.new(7.5, 3.4)
+    totals = counts.sum(axis=1)
+    left = np.zeros(len(counts))
+    for column, colour in zip(counts.columns.astype(str), figures.COLOURS, strict=False):
+        share = counts[column] / totals.clip(lower=1)
+        ax.barh([f"{dx} (n = {n})" for dx, n in totals.items()], share, left=left, color=colour, label=column)
+        left += share.to_numpy()
+    ax.set(xlabel="share of images", xlim=(0, 1), title=title)
+    ax.invert_yaxis()
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def draw_heatmap(counts: pd.DataFrame, title: str) -> Figure:
+    """Counts, shaded by the share of the row."""
+    figure, (ax,) = figures.new(9.5, 3.6)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    ax.imshow(shares, cmap="Blues", vmin=0, aspect="auto")
+    for i, j in np.ndindex(shares.shape):
+        colour = "white" if shares[i, j] > shares.max() * 0.6 else "black"
+        ax.text(j, i, str(counts.iloc[i, j]), ha="center", va="center", color=colour, fontsize=7)
+    ax.set_xticks(range(counts.shape[1]), list(map(str, counts.columns)), rotation=45, ha="right")
+    ax.set_yticks(range(len(counts)), [f"{dx} (n = {counts.loc[dx].sum()})" for dx in counts.index])
+    ax.set_title(title)
+    ax.grid(visible=False)
+    return figure
+
+
+def images_per_lesion(table: pd.DataFrame) -> pd.DataFrame:
+    """How many lesions have 1, 2, … images, by diagnosis."""
+    lesions = table.groupby("lesion_id").agg(dx=("dx", "first"), images=("dx", "size"))
+    return pd.crosstab(lesions["images"], lesions["dx"]).reindex(columns=DIAGNOSES, fill_value=0)
+
+
+def draw_images_per_lesion(counts: pd.DataFrame) -> Figure:
+    """Bar of lesions by their number of images."""
+    figure, (ax,) = figures.new(5.5, 3.2)
+    lesions = counts.sum(axis=1)
+    bars = ax.bar(lesions.index.astype(str), lesions, color=figures.COLOURS[0])
+    ax.bar_label(bars, fontsize=8)
+    ax.set(xlabel="images of the lesion", ylabel="lesions", title=f"Images per lesion (n = {lesions.sum():,} lesions)")
+    return figure
+
+
+def hair_by_dx(table: pd.DataFrame) -> pd.DataFrame:
+    """Hair cover by diagnosis: n, share of images with hair found, mean and 95th percentile of the covered share."""
+    cover = table.groupby("dx")["coverage"]
+    return pd.DataFrame(
+        {
+            "n": cover.size(),
+            "with_hair": cover.apply(lambda c: (c > 0).mean()),
+            "mean_coverage": cover.mean(),
+            "p95_coverage": cover.quantile(0.95),
+        }
+    ).reindex(DIAGNOSES)
+
+
+def draw_hair(table: pd.DataFrame) -> Figure:
+    """Box of hair cover for each diagnosis."""
+    figure, (ax,) = figures.new(7, 3.4)
+    groups = [100 * table.loc[table["dx"].eq(dx), "coverage"] for dx in DIAGNOSES]
+    names = [f"{dx}\nn = {len(cover)}" for dx, cover in zip(DIAGNOSES, groups, strict=True)]
+    ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, sym=".")
+    ax.set(ylabel="image covered by hair (%)", title="Hair found, by diagnosis")
+    return figure
+
+
+def draw_samples(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Figure:
+    """A sheet of `n` random training images a class."""
+    rows, titles = [], []
+    for dx in DIAGNOSES:
+        paths = table[table["dx"].eq(dx) & table["split"].eq("train")].set_index("image_id")["path"]
+        chosen = hash_order(paths.index, seed)[:n]
+        if chosen:
+            rows.append([square(read_rgb(paths[image_id]), size) for image_id in chosen])
+            titles.append([f"{dx}  {image_id}" for image_id in chosen])
+    return figures.sheet(rows, titles, f"Training images, {n} a diagnosis (squashed to a square)", width=1.7 * n)
+
+
+def tables(own: pd.DataFrame, everything: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, Figure]]:
+    """name → (table, its figure) for the trainable cohort `own` and, in `classes`, for `everything`."""
+    sex, site, source = (_by_dx(own, name) for name in ("sex", "localization", "source"))
+    return {
+        "classes": (classes_by_split(everything), draw_classes(classes_by_split(everything))),
+        "age": (age_by_dx(own), draw_ages(own)),
+        "sex": (sex, draw_shares(sex, "Sex by diagnosis")),
+        "localization": (site, draw_heatmap(site, "Localization by diagnosis: images, shaded by share of the row")),
+        "source": (source, draw_shares(source, "Source of the images by diagnosis")),
+        "images_per_lesion": (images_per_lesion(own), draw_images_per_lesion(images_per_lesion(own))),
+        "hair": (hair_by_dx(own), draw_hair(own)),
+    }
+
+
+def summarise(own: pd.DataFrame) -> dict[str, object]:
+    """The numbers of the EDA that people compare between datasets."""
+    per_lesion = own.groupby("lesion_id").size()
+    return {
+        "images": len(own),
+        "lesions": len(per_lesion),
+        "images_with_a_sibling": int(own["lesion_id"].map(per_lesion).gt(1).sum()),
+        "mean_age": round(float(own["age"].mean()), 3) if own["age"].notna().any() else None,
+        "missing_age": int(own["age"].isna().sum()),
+        "share_by_dx": {dx: round(float(own["dx"].eq(dx).mean()), 6) for dx in DIAGNOSES},
+        "share_with_hair_by_dx": {
+            dx: round(float(share), 6) for dx, share in own["coverage"].gt(0).groupby(own["dx"]).mean().items()
+        },
+    }

@@ -1,0 +1,236 @@
+"""One row an image: metadata and files read, checked against each other, and every fault listed at once."""
+
+import csv
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesionbench.errors import UserError, list_faults
+from lesionbench.files import sha256
+from lesionbench.images import for_each
+from lesionbench.sampling import assign
+from lesionbench.tasks import DIAGNOSES
+
+COLUMNS = [
+    *("image_id", "lesion_id", "cohort", "dx", "dx_type", "age", "sex", "localization", "source"),
+    *("path", "mask_path", "width", "height", "sha256", "pixels_sha256"),
+]
+OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
+UNKNOWN = ("", "unknown", "nan", "na", "n/a", "none")
+SEXES = ("female", "male")
+OLDEST = 120
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV or tab-separated table as text, blanks as ""; UTF-8 with or without BOM, or Latin-1."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    lines = text.splitlines()
+    header = lines[0] if lines else ""
+    rows = list(csv.reader(lines, delimiter="\t" if header.count("\t") > header.count(",") else ","))
+    if len(rows) < 2:
+        raise UserError(f"{path} has no rows below its header")
+    columns = [name.strip() for name in rows[0]]
+    if len(set(columns)) < len(columns):
+        raise UserError(f"{path} names a column twice in its header: {', '.join(columns)}")
+    faults = [
+        f"row {i}: {len(row)} cells, the header has {len(columns)}"
+        for i, row in enumerate(rows[1:], start=2)
+        if row and len(row) != len(columns)
+    ]
+    if faults:
+        raise list_faults(f"{path} has faults", faults)
+    table = pd.DataFrame([row for row in rows[1:] if row], columns=columns, dtype=object)
+    return table.apply(lambda column: column.str.strip())
+
+
+def read_metadata(path: Path, lesions_known: bool) -> pd.DataFrame:
+    """Read and check a table of images, one row an image, as text columns.
+
+    Columns: image_id (or `image`), dx (or one column a diagnosis, one-hot), lesion_id (where not
+    `lesions_known` and absent, each image is its own lesion), and those of OPTIONAL.
+
+    Raises:
+        UserError: listing every faulty row.
+    """
+    table = read_table(path).rename(columns={"image": "image_id"})
+    if "dx" not in table:
+        table["dx"] = _from_one_hot(table, path)
+    if "lesion_id" not in table and not lesions_known and "image_id" in table:
+        table["lesion_id"] = table["image_id"]
+    missing = [name for name in ("image_id", "lesion_id", "dx") if name not in table]
+    if missing:
+        raise UserError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    for name in OPTIONAL:
+        column = table[name] if name in table else pd.Series("", index=table.index)
+        unknown = column.str.lower().isin(UNKNOWN)
+        table[name] = column.mask(unknown, "")
+    table["dx"] = table["dx"].str.lower()
+    table["sex"] = table["sex"].str.lower()
+    faults = _faults(table)
+    if faults:
+        raise list_faults(f"{path} has faults", faults)
+    table["age"] = pd.to_numeric(table["age"])
+    return table
+
+
+def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
+    by_name = {name.lower(): name for name in table.columns}
+    if not set(DIAGNOSES) <= set(by_name):
+        found = ", ".join(table.columns)
+        raise UserError(f"{path} has neither a column dx nor one column a diagnosis; it has {found}")
+    numbers = table[[by_name[dx] for dx in DIAGNOSES]].apply(pd.to_numeric, errors="coerce")
+    bad = ~(numbers.isin([0, 1]).all(axis=1) & numbers.sum(axis=1).eq(1))
+    if bad.any():
+        faults = [f"row {i + 2}: not exactly one diagnosis is 1" for i in np.flatnonzero(bad)]
+        raise list_faults(f"{path} has faults", faults)
+    return numbers.set_axis(list(DIAGNOSES), axis=1).idxmax(axis=1)
+
+
+def _faults(table: pd.DataFrame) -> list[str]:
+    """Every fault as "row N: what was found: what is allowed"; row 1 is the header."""
+    age = pd.to_numeric(table["age"], errors="coerce")
+    checks = [
+        ("image_id", ~table["image_id"].map(lambda v: bool(re.fullmatch(r"[\w.-]+", v))), "letters, digits, . _ -"),
+        ("image_id", table["image_id"].duplicated(keep=False), "each image once"),
+        ("lesion_id", table["lesion_id"].eq(""), "any text but none"),
+        ("dx", ~table["dx"].isin(DIAGNOSES), ", ".join(DIAGNOSES)),
+        ("age", table["age"].ne("") & ~age.between(0, OLDEST), f"0 to {OLDEST}, or blank"),
+        ("sex", ~table["sex"].isin(["", *SEXES]), ", ".join(SEXES) + ", unknown or blank"),
+    ]
+    faults: list[tuple[int, str]] = [
+        (int(i), f"row {i + 2}: {name} is {table[name].iloc[i]!r}; allowed: {allowed}")
+        for name, bad, allowed in checks
+        for i in np.flatnonzero(bad)
+    ]
+    for lesion, dx in table.groupby("lesion_id", sort=True)["dx"]:
+        if dx.nunique() > 1 and lesion != "":
+            faults.append(
+                (int(dx.index[0]), f"lesion {lesion} has dx {' and '.join(sorted(dx.unique()))}; a lesion has one")
+            )
+    return [text for _, text in sorted(faults)]
+
+
+def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, str] | str:
+    """Decode an image in full: (width, height, SHA-256 of the file, SHA-256 of its pixels), or what is wrong."""
+    from PIL import Image, UnidentifiedImageError
+
+    opened = path
+    try:
+        with Image.open(path) as image:
+            if image.mode != "RGB":
+                return f"{path} has mode {image.mode}; allowed: 8-bit RGB"
+            pixels = np.asarray(image)
+        if mask_path is not None:
+            opened = mask_path
+            with Image.open(mask_path) as mask:
+                if mask.size != image.size:
+                    sizes = "{}x{} pixels, its image {}x{}".format(*mask.size, *image.size)
+                    return f"{mask_path} has {sizes}; they must be equal"
+    except UnidentifiedImageError:
+        return f"{opened} is {'not an image' if opened.stat().st_size else 'an empty file'}"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"{opened} is damaged: {error}"
+    content = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    return *image.size, sha256(path), content
+
+
+def match_files(folder: Path, table: pd.DataFrame, cohort: str) -> dict[str, Path]:
+    """image_id → file in `folder`; raises UserError for every row without an image and image without a row."""
+    files = {path.stem: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    ids = set(table["image_id"])
+    faults = [f"row of {image_id}: no such image in {folder}" for image_id in sorted(ids - set(files))]
+    faults += [f"{files[name]} has no row in the metadata" for name in sorted(set(files) - ids)]
+    if faults:
+        raise list_faults(f"cohort {cohort}: images and metadata do not match", faults)
+    return files
+
+
+def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohort: str) -> pd.DataFrame:
+    """Index the images of `table` (as read_metadata gives it); raises UserError listing unreadable ones."""
+    table = table.sort_values("image_id", ignore_index=True)
+    paths = [files[image_id] for image_id in table["image_id"]]
+    named = [masks / f"{image_id}_segmentation.png" for image_id in table["image_id"]]
+    mask_paths = [path if path.exists() else None for path in named]
+    pairs = zip(paths, mask_paths, strict=True)
+    results = list(for_each(inspect_image, pairs, f"index {cohort}", total=len(paths)))
+    faults = [result for result in results if isinstance(result, str)]
+    if faults:
+        raise list_faults(f"cohort {cohort}: images have faults", faults)
+    found = pd.DataFrame(results, columns=["width", "height", "sha256", "pixels_sha256"])
+    table = table.rename(columns={"dataset": "source"}).assign(
+        cohort=cohort,
+        path=[path.as_posix() for path in paths],
+        mask_path=[path.as_posix() if path else "" for path in mask_paths],
+    )
+    return pd.concat([table, found], axis=1)[COLUMNS]
+
+
+def subset_lesions(table: pd.DataFrame, max_lesions: int, seed: int) -> pd.DataFrame:
+    """Keep `max_lesions` lesions of `table` with all their images, stratified by diagnosis.
+
+    Raises:
+        UserError: if a diagnosis has too few lesions to leave one out, or max_lesions is too small.
+    """
+    lesions = table.groupby("lesion_id").agg(stratum=("dx", "first"), size=("dx", "size"))
+    if max_lesions >= len(lesions):
+        return table
+    share = max_lesions / len(lesions)
+    try:
+        kept = assign(lesions, {"kept": share, "left": 1 - share}, seed)
+    except ValueError as error:
+        raise UserError(f"dataset.max_lesions is {max_lesions}, but of {error}; use a larger one, or null") from None
+    return table[table["lesion_id"].map(kept).eq("kept")].reset_index(drop=True)
+
+
+def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> pd.DataFrame:
+    """Index the trainable cohort and every external one below `raw`; columns COLUMNS, sorted by image_id.
+
+    Raises:
+        UserError: for any fault of a table or an image, and for an image_id that two cohorts share.
+    """
+    table = read_metadata(raw / "metadata.csv", lesions_known=True)
+    files = match_files(raw / "images", table, cohort)
+    if max_lesions is not None:
+        table = subset_lesions(table, max_lesions, seed)
+    parts = [index_cohort(table, files, raw / "masks", cohort)]
+    for folder in sorted((raw / "external").glob("*/")):
+        table = read_metadata(folder / "labels.csv", lesions_known=False)
+        files = match_files(folder / "images", table, folder.name)
+        parts.append(index_cohort(table, files, folder / "masks", folder.name))
+    index = pd.concat(parts).sort_values("image_id", ignore_index=True)
+    twice = index.loc[index["image_id"].duplicated(keep=False), ["image_id", "cohort"]]
+    if len(twice):
+        faults = [f"{image_id} in {cohort}" for image_id, cohort in twice.itertuples(index=False)]
+        raise list_faults("an image_id stands in two cohorts", faults)
+    return index
+
+
+def summarise(index: pd.DataFrame) -> dict[str, object]:
+    """Counts of the index: per cohort images, lesions, per diagnosis, images per lesion, and missing cells."""
+    cohorts: dict[str, object] = {}
+    for cohort, rows in index.groupby("cohort", sort=True):
+        per_lesion = rows.groupby("lesion_id").size()
+        cohorts[str(cohort)] = {
+            "images": len(rows),
+            "lesions": len(per_lesion),
+            "masks": int(rows["mask_path"].ne("").sum()),
+            "images_by_dx": {dx: int(rows["dx"].eq(dx).sum()) for dx in DIAGNOSES},
+            "lesions_by_dx": {dx: int(rows.loc[rows["dx"].eq(dx), "lesion_id"].nunique()) for dx in DIAGNOSES},
+            "lesions_by_images": {str(k): int(v) for k, v in per_lesion.value_counts().sort_index().items()},
+            "missing": {
+                name: int((rows[name].isna() | rows[name].eq("")).sum())
+                for name in ("dx_type", "age", "sex", "localization", "source")
+            },
+            "age_zero": int(rows["age"].eq(0).sum()),
+        }
+    return cohorts

@@ -1,0 +1,57 @@
+"""Seeded choices that depend on ids alone: not on row order, platform or Python's hash seed."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+
+def hash_order(ids: Iterable[str], seed: int) -> list[str]:
+    """`ids` in a random order fixed by `seed` (sorted by SHA-256 of seed and id)."""
+    return sorted(ids, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
+
+
+def quotas(n: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Split the count `n` by `shares` (sum 1) into whole numbers, by largest remainder, each at least 1.
+
+    Raises:
+        ValueError: if n is smaller than the number of parts.
+    """
+    if n < len(shares):
+        raise ValueError(f"{n} cannot be shared among {len(shares)} parts")
+    counts = {part: max(1, int(n * share)) for part, share in shares.items()}
+    while sum(counts.values()) != n:
+        step = 1 if sum(counts.values()) < n else -1
+        able = [part for part in counts if step > 0 or counts[part] > 1]
+        counts[max(able, key=lambda part: step * (n * shares[part] - counts[part]))] += step
+    return counts
+
+
+def assign(units: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Series:
+    """Assign each unit to a part so that every stratum and every size is shared alike.
+
+    Args:
+        units: index: unit ids; columns: `stratum` (str) and `size` (images in the unit).
+        shares: part → share, summing to 1.
+        seed: which of the equally good assignments.
+
+    Within a stratum the units are ordered by size, equal sizes at random, and dealt out so that at any
+    point each part has its share to within one unit (systematic sampling).
+
+    Raises:
+        ValueError: naming the stratum that has fewer units than there are parts.
+    """
+    rank = {unit: i for i, unit in enumerate(hash_order(units.index, seed))}
+    parts: dict[str, str] = {}
+    for stratum, members in units.groupby("stratum", sort=True):
+        try:
+            counts = quotas(len(members), shares)
+        except ValueError as error:
+            raise ValueError(f"{stratum}: {error}") from None
+        sizes: dict[str, int] = {str(unit): int(n) for unit, n in members["size"].items()}
+        dealt = dict.fromkeys(counts, 0)
+        for i, unit in enumerate(sorted(sizes, key=lambda u: (-sizes[u], rank[u])), start=1):
+            part = max(counts, key=lambda p: counts[p] * i / len(sizes) - dealt[p])
+            dealt[part] += 1
+            parts[unit] = part
+    return pd.Series(parts, dtype=object).reindex(units.index)

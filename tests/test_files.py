@@ -1,0 +1,86 @@
+"""Files that appear complete or not at all."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesionbench import files
+
+
+def test_atomic_leaves_nothing_on_failure(tmp_path: Path) -> None:
+    def fail() -> None:
+        with files.atomic(tmp_path / "deep" / "a.txt") as partial:
+            partial.write_text("half")
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        fail()
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_atomic_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(path, {"new": math.nan})
+    assert files.read_json(path) == {"old": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_the_file_is_not_there_before_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with files.atomic(path) as partial:
+        partial.write_bytes(b"whole")
+        assert not path.exists()
+        assert partial.suffix == path.suffix
+        assert partial.parent == path.parent
+    assert path.read_bytes() == b"whole"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_has_no_nan_and_no_infinity(tmp_path: Path, value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "a.json", {"deep": [value]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_survives_a_round_trip(tmp_path: Path) -> None:
+    data = {"ä": [1, 2.5, None, True], "b": {"c": "–"}}
+    files.write_json(tmp_path / "a.json", data)
+    assert files.read_json(tmp_path / "a.json") == data
+    assert "ä" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_csv_is_utf8_with_lf_and_blanks(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": ["x", None], "b": [np.nan, 1.5], "c": ["ü", "a,b"]})
+    files.write_csv(tmp_path / "a.csv", table)
+    assert (tmp_path / "a.csv").read_bytes() == 'a,b,c\nx,,ü\n,1.5,"a,b"\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (b"a" * 1_000_000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
+    ],
+)
+def test_sha256_of_the_standard_s_examples(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "a.bin").write_bytes(content)
+    assert files.sha256(tmp_path / "a.bin") == expected
+
+
+def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    monkeypatch.delenv("LESIONBENCH_CACHE", raising=False)
+    assert files.cache_dir("hair") == tmp_path / "root" / ".cache" / "hair"
+    monkeypatch.setenv("LESIONBENCH_CACHE", str(tmp_path / "elsewhere"))
+    assert files.cache_dir("hair") == tmp_path / "elsewhere" / "hair"
+    assert (tmp_path / "elsewhere" / "hair").is_dir()
+    monkeypatch.delenv("LESIONBENCH_CACHE")
+    monkeypatch.delenv("DVC_ROOT")
+    monkeypatch.chdir(tmp_path)
+    assert files.cache_dir("hair").resolve() == (tmp_path / ".cache" / "hair").resolve()

@@ -1,0 +1,151 @@
+"""params.yaml: every fault is named with what is allowed, and a stage reads what it declares."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lesionbench import params
+from lesionbench.errors import UserError
+
+
+@pytest.fixture
+def raw(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+
+
+def load(tmp_path: Path, raw: Any, *keys: str) -> params.Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return params.load(*keys, path=path)
+
+
+def change(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(raw)
+    section, _, name = key.rpartition(".")
+    (changed[section] if section else changed)[name] = value
+    return changed
+
+
+def fault(tmp_path: Path, raw: Any, *keys: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, raw, *keys)
+    return str(caught.value)
+
+
+def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
+    config = params.load(*raw, path=root / "params.yaml")
+    assert config.model_dump() == raw
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("train.epochs", "three", "integer"),
+        ("train.epochs", 0, "greater than or equal to 1"),
+        ("train.epochs", True, "integer"),
+        ("train.learning_rate", "1e-3", "number"),
+        ("train.learning_rate", 0, "greater than 0"),
+        ("train.devices", "many", "auto"),
+        ("train.workers", -1, "greater than or equal to 0"),
+        ("train.weights", "elsewhere.pth", "weights/"),
+        ("train.monitor", "accuracy", "balanced_accuracy"),
+        ("train.class_balance", "oversample", "focal"),
+        ("train.warmup", 1.0, "less than 1"),
+        ("split.scheme", "lesions", "lesion"),
+        ("split.images", "first", "one_per_lesion"),
+        ("split.val", 1.5, "less than 1"),
+        ("split.val", 0, "greater than 0"),
+        ("split.folds", 2, "greater than or equal to 3"),
+        ("hair.kernel", 16, "odd"),
+        ("hair.threshold", 255, "less than or equal to 254"),
+        ("augment.brightness", [1.2, 0.8], "lower factor comes first"),
+        ("augment.brightness", [1.2], "at least 2"),
+        ("augment.fill_mode", "mirror", "reflect"),
+        ("augment.horizontal_flip", "yes", "bool"),
+        ("duplicates.threshold", 0, "greater than 0"),
+        ("dataset.source", "isic", "ham10000"),
+        ("dataset.max_lesions", 0, "greater than or equal to 1"),
+        ("dataset.external", "isic2018_test", "list"),
+        ("pixels.size", 8, "greater than or equal to 32"),
+        ("pixels.size", 96.5, "integer"),
+        ("pixels.size", None, "integer"),
+        ("evaluate.sensitivities", [0.9, 1.0], "less than 1"),
+        ("tasks", ["melanoma", "melanoma"], "listed twice"),
+        ("tasks", [], "at least 1"),
+        ("tasks", ["nevus"], "diagnosis"),
+        ("backbones", ["resnet99"], "resnet50"),
+        ("backbones", "resnet50", "list"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("report", None, "dictionary"),
+    ],
+)
+def test_a_fault_names_its_key_and_what_is_allowed(
+    tmp_path: Path, raw: dict[str, Any], key: str, value: Any, allowed: str
+) -> None:
+    text = fault(tmp_path, change(raw, key, value))
+    assert key in text
+    assert allowed in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split.val": 0.6, "split.test": 0.4}, "below 1"),
+        ({"split.folds": 5, "split.fold": 5}, "0 to 4"),
+        ({"split.folds": 5, "split.holdout_source": "rosendahl"}, "exclude each other"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(
+    tmp_path: Path, raw: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    for key, value in changes.items():
+        raw = change(raw, key, value)
+    assert said in fault(tmp_path, raw)
+
+
+@pytest.mark.parametrize("key", ["train.epoch", "epochs", "hair.colour"])
+def test_an_unknown_key_is_named(tmp_path: Path, raw: dict[str, Any], key: str) -> None:
+    assert f"{key}: unknown key" in fault(tmp_path, change(raw, key, 1))
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path, raw: dict[str, Any]) -> None:
+    text = fault(tmp_path, change(change(change(raw, "train.epochs", 0), "seed", "a"), "colour", 1))
+    assert all(key in text for key in ("train.epochs", "seed", "colour"))
+
+
+def test_a_declared_key_must_be_there(tmp_path: Path, raw: dict[str, Any]) -> None:
+    del raw["train"]["epochs"]
+    assert "train.epochs: key is missing" in fault(tmp_path, raw, "train")
+    assert "train.epochs: key is missing" in fault(tmp_path, raw, "seed", "train.epochs")
+    del raw["train"]
+    assert "train: key is missing" in fault(tmp_path, raw, "train.epochs")
+
+
+def test_a_stage_runs_with_its_declared_keys_alone(tmp_path: Path) -> None:
+    config = load(tmp_path, {"seed": 3, "train": {"monitor": "roc_auc"}}, "seed", "train.monitor")
+    assert (config.seed, config.train.monitor) == (3, "roc_auc")
+    with pytest.raises(AttributeError):
+        _ = config.pixels
+    with pytest.raises(AttributeError):
+        _ = config.train.epochs
+
+
+def test_a_partial_file_is_checked_all_the_same(tmp_path: Path) -> None:
+    text = fault(tmp_path, {"seed": 3, "train": {"monitor": "loss"}}, "seed", "train.monitor")
+    assert "train.monitor" in text
+    assert "missing" not in text
+
+
+@pytest.mark.parametrize("content", [b"seed: [1", b"", b"- a\n- b\n", b"title: \xff\xfe"])
+def test_a_file_that_is_no_params_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        params.load(path=tmp_path / "params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        params.load(path=tmp_path / "params.yaml")

@@ -25,7 +25,7 @@ def main() -> None:
         image = np.array(pixels[row])
         drawn = [augment.augment_image(transforms, image, config.seed, draw, int(row)) for draw in range(DRAWS)]
         images.append([image, *drawn])
-        titles.append([str(split["image_id"][row]), *(f"epoch {draw}" for draw in range(DRAWS))])
+        titles.append([str(split["image_id"][row]), *(f"epoch {draw + 1}" for draw in range(DRAWS))])
     title = "Augmentation: as stored (left), and as seen in different epochs"
     figures.save(figures.sheet(images, titles, title, width=11), Path("reports/augmentation.png"))
 

@@ -42,7 +42,7 @@ def main(task: str) -> None:
         ("precision_recall", pr, "recall", "precision", "average_precision"),
         ("calibration", reliability, "confidence", "accuracy", "ece"),
     ):
-        title = f"{compare.TITLES[name]}: {what}\n{n}; {metric} with 95 % interval"
+        title = f"{compare.TITLES[name]}: {what}\n{n}; {compare.NAMES[metric]} with 95 % interval"
         figure = compare.draw_lines(table, x, y, title, legend(metric), diagonal=name != "precision_recall")
         figures.save(figure, pictures / f"{name}.svg")
     figures.save(compare.draw_confusion(matrix, classes, f"Confusion, {n}"), pictures / "confusion.svg")

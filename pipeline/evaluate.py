@@ -21,7 +21,7 @@ def main(task: str, backbone: str) -> None:
     labels = table["label"].map({name: c for c, name in enumerate(classes)}).to_numpy()
     val = table["split"].eq("val").to_numpy()
     temperature = metrics.fit_temperature(logits[val], labels[val])
-    p = metrics.probabilities(logits, temperature)
+    p = metrics.probabilities(logits, temperature).round(8)
     melanoma = p[:, classes.index("melanoma" if task == "melanoma" else "mel")]
     positive = table["dx"].eq("mel").to_numpy().astype(int)
     thresholds = metrics.operating_points(melanoma[val], positive[val], config.evaluate.sensitivities)
@@ -44,8 +44,8 @@ def main(task: str, backbone: str) -> None:
         "temperature": temperature,
         "train_key": train_key,
     }
-    columns = {f"logit_{name}": logits[:, c].round(6) for c, name in enumerate(classes)}
-    columns |= {f"p_{name}": p[:, c].round(8) for c, name in enumerate(classes)}
+    columns = {f"logit_{name}": logits[:, c] for c, name in enumerate(classes)}
+    columns |= {f"p_{name}": p[:, c] for c, name in enumerate(classes)}
     ids = table[["image_id", "lesion_id", "group_id", "cohort", "split", "label"]]
     files.write_csv(f"data/predictions/{task}/{backbone}.csv", ids.assign(**columns))
     files.write_json(f"metrics/evaluate/{task}/{backbone}.json", found)
@@ -62,7 +62,8 @@ def predict(model: Path, rows: np.ndarray) -> tuple[np.ndarray, str]:
     made, metadata = load_model(model)
     pixels = np.load("data/pixels.npy", mmap_mode="r")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return run(made, pixels, rows, 64, device), str(metadata["train_key"])
+    # Rounded before anything is computed, so that the table of predictions gives the same scores.
+    return run(made, pixels, rows, 64, device).round(5), str(metadata["train_key"])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def main(task: str, backbone: str) -> None:
     classes = tasks.CLASSES[task]
     index = pd.read_csv("data/index.csv", keep_default_na=False).reset_index(names="row")
     table = pd.read_csv(f"data/predictions/{task}/{backbone}.csv", keep_default_na=False)
-    table = table[table["split"].eq("test")].merge(index[["image_id", "row", "mask_path"]], on="image_id")
+    table = table[table["split"].eq("test")].merge(index[["image_id", "row", "dx", "mask_path"]], on="image_id")
     p = table[[f"p_{name}" for name in classes]].to_numpy()
     table["predicted"], table["confidence"] = np.array(classes)[p.argmax(axis=1)], p.max(axis=1)
     chosen = explain.choose(table, config.explain.images)

@@ -54,12 +54,12 @@ def sheet(index: pd.DataFrame, table: pd.DataFrame, section: dict) -> figures.Fi
         before = read_rgb(index.set_index("image_id")["path"][image_id])
         mask = hair.hair_mask(before, section)
         after = hair.fill_hair(before, mask, section["inpaint_radius"])
-        images.append([square(each, 256) for each in (before, mask.astype(np.uint8) * 255, after)])
+        images.append([square(each, 192) for each in (before, mask.astype(np.uint8) * 255, after)])
         titles.append([f"{image_id} ({kind})", f"hair on {mask.mean():.1%}", "filled"])
     pairs = [images[i] + images[i + SHOWN] for i in range(min(SHOWN, len(images) - SHOWN))]
     names = [titles[i] + titles[i + SHOWN] for i in range(len(pairs))]
     title = f"Hair removal: {int(table['coverage'].gt(0).sum())} of {len(table)} images have hair found"
-    return figures.sheet(pairs or images, names or titles, title, width=11)
+    return figures.sheet(pairs or images, names or titles, title, width=9)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def main(task: str, backbone: str) -> None:
 
     torch.manual_seed(config.seed)
     made = backbones.build(backbone, len(classes), size, config.train.weights)
+    if made.note:
+        print(made.note)
     settings = {"task": task, "backbone": backbone, "seed": config.seed, "size": size, **config.train.model_dump()}
     key = training.train_key(settings, steps, split, pixels)
     checkpoints = files.cache_dir("train") / key

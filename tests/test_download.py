@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lesionbench import download
+from lesionbench import download, progress
 from lesionbench.download import fetch
 from lesionbench.errors import UserError
 
@@ -41,6 +41,8 @@ class Answer:
     length: bool = True
     tag: str | None = "ETag"
     encoding: str | None = None
+    shift: int = 0  # of the bytes sent against those asked for
+    most: int | None = None  # bytes in one answer to a range
 
 
 @dataclass
@@ -69,16 +71,19 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else answer.status)
+        end = len(body)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            start += answer.shift
+            end = min(end, start + (answer.most or end))
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
         if answer.length:
-            self.send_header("Content-Length", str(len(body) - start))
+            self.send_header("Content-Length", str(end - start))
         if answer.tag:
             self.send_header(answer.tag, tag)
         if answer.encoding:
             self.send_header("Content-Encoding", answer.encoding)
         self.end_headers()
-        self.wfile.write(body[start : answer.cut])
+        self.wfile.write(body[start : answer.cut or end])
         if answer.stall:
             site.resume.wait(20)
 
@@ -169,6 +174,21 @@ def test_a_server_without_ranges_sends_everything_again(site, tmp_path):
     fetch(site.url, tmp_path / "file.zip", md5(BODY))
     assert_only(tmp_path / "file.zip")
     assert site.asked == [None, f"bytes={HALF}-"]
+
+
+def test_an_answer_with_less_than_the_range_is_gone_on_from(site, tmp_path):
+    site.answers = [Answer(cut=HALF), Answer(most=1000), Answer()]
+    fetch(site.url, tmp_path / "file.zip")
+    assert_only(tmp_path / "file.zip")
+    assert site.asked == [None, f"bytes={HALF}-", f"bytes={HALF + 1000}-"]
+
+
+@pytest.mark.parametrize("shift", [-7, 7])
+def test_an_answer_with_another_range_is_not_spliced(site, tmp_path, shift):
+    site.answers = [Answer(cut=HALF), Answer(shift=shift), Answer()]
+    fetch(site.url, tmp_path / "file.zip")
+    assert_only(tmp_path / "file.zip")
+    assert site.asked == [None, f"bytes={HALF}-", None]
 
 
 def test_a_drop_without_content_length_is_found_by_the_md5(site, tmp_path):
@@ -310,10 +330,10 @@ def test_a_full_disk_is_a_user_error(site, tmp_path):
 
 
 def test_progress_without_a_terminal_is_plain_lines(site, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(download, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     fetch(site.url, tmp_path / "file.zip")
     err = capsys.readouterr().err
-    assert "file.zip: 0.3 MiB of 0.3 MiB" in err
+    assert "file.zip: 100% 300k/300k" in err
     assert "\r" not in err
 
 

@@ -221,6 +221,13 @@ def test_upstream_is_fetched_once(upstream, tmp_path):
     assert tree(tmp_path / "again") == HAM
 
 
+def test_a_mirrors_file_is_not_taken_for_upstreams(upstream, served, mirror, tmp_path):
+    fetch_ham10000(tmp_path / "raw", served[0], [], tmp_path / "downloads")
+    (mirror / "HAM10000_metadata.csv").write_text(METADATA.replace("40", "45"))
+    fetch_ham10000(tmp_path / "again", None, [], tmp_path / "downloads")
+    assert tree(tmp_path / "again") == HAM | {"metadata.csv": METADATA.replace("40", "45")}
+
+
 @pytest.mark.parametrize("name", ["HAM10000_metadata.csv", "HAM10000_images_part_2.zip"])
 def test_a_login_page_in_place_of_a_file_is_refused_and_not_kept(upstream, mirror, tmp_path, name):
     good = (mirror / name).read_bytes()
@@ -315,6 +322,13 @@ def test_the_copies_are_no_links_and_masks_is_always_there(tmp_path):
     assert not copied.is_symlink()
     assert copied.stat().st_nlink == 1
     assert list((tmp_path / "raw" / "masks").iterdir()) == []
+
+
+def test_a_linked_folder_is_followed(tmp_path):
+    mine = write(tmp_path / "mine", {"metadata.csv": "m"})
+    (mine / "part_1").symlink_to(write(tmp_path / "elsewhere", {"deep/a.jpg": "a"}))
+    copy_folder(tmp_path / "raw", mine, [])
+    assert tree(tmp_path / "raw") == PAIRS | {"metadata.csv": "m", "images/a.jpg": "a"}
 
 
 @pytest.mark.parametrize(("external", "taken"), [([], "ab"), (["a", "b"], "ab"), (["b"], "b")])

@@ -109,7 +109,7 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
 def _check(archive: Path, info: zipfile.ZipInfo) -> None:
     path = _path(info)
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")):
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise UserError(f"{archive}: {info.filename!r} leads out of the folder to unpack into")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(f"{archive}: {info.filename!r} is a link or device, only files are allowed")

@@ -23,6 +23,7 @@ class Backbone:
     std: tuple[float, ...]
     head: str  # name of the last linear layer
     cam_layer: str  # name of the module whose output Grad-CAM weighs
+    note: str = ""  # what a person who trains it should know
 
 
 def build(name: str, classes: int, size: int, weights: str = "none") -> Backbone:
@@ -68,15 +69,15 @@ def _torchvision(name: str, size: int, pretrained: bool) -> Backbone:
     if name == "efficientnet_b4":
         return Backbone(models.efficientnet_b4(weights=weights), *IMAGENET, "classifier.1", "features")
     auxiliary = size >= SIZE_OF_AUXILIARY_HEAD
-    if not auxiliary:
-        print(f"inception_v3 at {size} px: built without its auxiliary head, which needs {SIZE_OF_AUXILIARY_HEAD} px")
     options: dict[str, Any] = {} if pretrained else {"aux_logits": auxiliary, "init_weights": True}
     network = models.inception_v3(weights=weights, **options)
     if not auxiliary:
         network.aux_logits, network.AuxLogits = False, None
     network.transform_input = False  # images come normalised already
     # Below 160 px the last maps are 2x2 or smaller: nothing to see in them.
-    return Backbone(network, *IMAGENET, "fc", "Mixed_7c" if size >= 160 else "Mixed_6e")
+    layer = "Mixed_7c" if size >= 160 else "Mixed_6e"
+    note = f"inception_v3 at {size} px: built without its auxiliary head, which needs {SIZE_OF_AUXILIARY_HEAD} px"
+    return Backbone(network, *IMAGENET, "fc", layer, "" if auxiliary else note)
 
 
 def _timm(name: str, size: int, pretrained: bool) -> Backbone:

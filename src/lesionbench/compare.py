@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lesionbench import figures
 from lesionbench.errors import UserError
@@ -137,9 +138,17 @@ def with_interval(scores: Mapping[str, Any], metric: str) -> str:
     return f"{scores[metric]:.2f}" + (f" [{low_high[0]:.2f}, {low_high[1]:.2f}]" if low_high else "")
 
 
+NAMES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "ece": "ECE",
+    "balanced_accuracy": "balanced accuracy",
+}
+
 TITLES = {"roc": "ROC", "precision_recall": "Precision and recall", "calibration": "Calibration"}
 
 
+@figures.styled
 def draw_lines(table: pd.DataFrame, x: str, y: str, title: str, names: Mapping[str, str], diagonal: bool) -> Figure:
     """One line a backbone of column `y` over `x`, both 0 to 1; `names` are the legend's, by backbone."""
     figure, (ax,) = figures.new(5.2, 4.6)
@@ -163,6 +172,7 @@ LABELS = {
 }
 
 
+@figures.styled
 def draw_confusion(table: pd.DataFrame, classes: Sequence[str], title: str) -> Figure:
     """One matrix a backbone: counts, shaded by the share of the row (the actual class)."""
     backbones = list(table["backbone"].unique())
@@ -190,6 +200,7 @@ def draw_confusion(table: pd.DataFrame, classes: Sequence[str], title: str) -> F
     return figure
 
 
+@figures.styled
 def draw_learning(histories: Mapping[str, Sequence[Mapping[str, float]]], monitor: str, title: str) -> Figure:
     """Loss and the monitored metric by epoch, one line a backbone: train loss dashed, validation solid."""
     figure, (left, right) = figures.new(8.4, 3.4, 1, 2)
@@ -199,7 +210,10 @@ def draw_learning(histories: Mapping[str, Sequence[Mapping[str, float]]], monito
         left.plot(epochs, [row["train_loss"] for row in rows], color=colour, linestyle="--", marker=".")
         left.plot(epochs, [row["val_loss"] for row in rows], color=colour, linestyle="-", marker=".", label=backbone)
         right.plot(epochs, [row[f"val_{monitor}"] for row in rows], color=colour, linestyle="-", marker=".")
-    left.set(xlabel="epoch", ylabel="loss (train dashed, val solid)", title=title)
-    right.set(xlabel="epoch", ylabel=f"val {monitor}")
+    # A network that starts from nothing can open with a loss of hundreds, which would flatten all that follows.
+    left.set(xlabel="epoch", ylabel="loss (train dashed, val solid)", title=f"{title}: loss", yscale="log")
+    right.set(xlabel="epoch", ylabel=f"val {NAMES.get(monitor, monitor)}", title=f"{title}: monitor")
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(fontsize=8)
     return figure

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from lesionbench.errors import UserError
-from lesionbench.progress import SECONDS_BETWEEN_LINES
+from lesionbench.progress import bar
 
 ATTEMPTS = 5  # in a row that bring no new byte
 BACKOFF = 1.0  # seconds before the second attempt, doubled for each one after it
@@ -160,23 +159,7 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 def _shown(chunks: Iterable[bytes], name: str, start: int, total: int | None) -> Iterator[bytes]:
     """Pass chunks through, showing bytes where `progress` shows items."""
-    if sys.stderr.isatty():
-        with tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True) as bar:
-            for chunk in chunks:
-                yield chunk
-                bar.update(len(chunk))
-        return
-    done, began = start, time.monotonic()
-    said = began
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        now = time.monotonic()
-        if now - said >= SECONDS_BETWEEN_LINES:
-            said = now
-            rate = (done - start) / (now - began)
-            print(f"{name}: {_mib(done)} of {_mib(total)}, {_mib(rate)}/s", file=sys.stderr, flush=True)
-
-
-def _mib(count: float | None) -> str:
-    return "unknown size" if count is None else f"{count / 2**20:.1f} MiB"
+    with bar(desc=name, initial=start, total=total, unit="B", unit_scale=True) as shown:
+        for chunk in chunks:
+            yield chunk
+            shown.update(len(chunk))

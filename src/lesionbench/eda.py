@@ -18,6 +18,7 @@ def classes_by_split(table: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(DIAGNOSES, fill_value=0).reindex(columns=SPLITS, fill_value=0)
 
 
+@figures.styled
 def draw_classes(counts: pd.DataFrame) -> Figure:
     """Class bar, stacked by split, and class pie."""
     figure, (bar, pie) = figures.new(9.5, 4, 1, 2, width_ratios=[1.6, 1])
@@ -29,7 +30,11 @@ def draw_classes(counts: pd.DataFrame) -> Figure:
     total = counts.sum(axis=1)
     for i, n in enumerate(total):
         bar.text(n, i, f" {n} ({n / total.sum():.1%})", va="center", fontsize=8)
-    bar.set(xlabel="images", title=f"Diagnoses by split (n = {total.sum():,} images)", xlim=(0, total.max() * 1.25))
+    bar.set(
+        xlabel="images",
+        title=f"Diagnoses by split, all cohorts (n = {total.sum():,} images)",
+        xlim=(0, total.max() * 1.25),
+    )
     bar.invert_yaxis()
     bar.legend()
     wedges, _ = pie.pie(total, startangle=90, counterclock=False, colors=figures.COLOURS, wedgeprops={"ec": "white"})
@@ -51,25 +56,27 @@ def age_by_dx(table: pd.DataFrame) -> pd.DataFrame:
     """Age in years by diagnosis: n, missing, and the five-number summary."""
     ages = table.groupby("dx")["age"]
     found = ages.describe()[["count", "min", "25%", "50%", "75%", "max"]].reindex(DIAGNOSES)
+    found["count"] = found["count"].fillna(0).astype(int)
     found.insert(1, "missing", ages.apply(lambda a: int(a.isna().sum())).reindex(DIAGNOSES))
     return found.rename(columns={"count": "n"})
 
 
+@figures.styled
 def draw_ages(table: pd.DataFrame) -> Figure:
     """Box of ages for each diagnosis."""
     figure, (ax,) = figures.new(7, 3.6)
     groups = [table.loc[table["dx"].eq(dx), "age"].dropna() for dx in DIAGNOSES]
     names = [f"{dx}\nn = {len(ages)}" for dx, ages in zip(DIAGNOSES, groups, strict=True)]
     ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, widths=0.6)
-    ax.set(
-        ylabel="age (years)", title=f"Age by diagnosis ({int(table['age'].isna().sum())} images without age left out)"
-    )
+    missing = int(table["age"].isna().sum())
+    ax.set(ylabel="age (years)", title=f"Age by diagnosis (left out for want of an age: {missing})")
     return figure
 
 
+@figures.styled
 def draw_shares(counts: pd.DataFrame, title: str) -> Figure:
     """Stacked bars: for each diagnosis the share of each column of `counts`."""
-    figure, (ax,) = figures.new(7.5, 3.4)
+    figure, (ax,) = figures.new(7, 3.6)
     totals = counts.sum(axis=1)
     left = np.zeros(len(counts))
     for column, colour in zip(counts.columns.astype(str), figures.COLOURS, strict=False):
@@ -82,6 +89,7 @@ def draw_shares(counts: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@figures.styled
 def draw_heatmap(counts: pd.DataFrame, title: str) -> Figure:
     """Counts, shaded by the share of the row."""
     figure, (ax,) = figures.new(9.5, 3.6)
@@ -103,12 +111,14 @@ def images_per_lesion(table: pd.DataFrame) -> pd.DataFrame:
     return pd.crosstab(lesions["images"], lesions["dx"]).reindex(columns=DIAGNOSES, fill_value=0)
 
 
+@figures.styled
 def draw_images_per_lesion(counts: pd.DataFrame) -> Figure:
     """Bar of lesions by their number of images."""
-    figure, (ax,) = figures.new(5.5, 3.2)
+    figure, (ax,) = figures.new(7, 3.6)
     lesions = counts.sum(axis=1)
     bars = ax.bar(lesions.index.astype(str), lesions, color=figures.COLOURS[0])
     ax.bar_label(bars, fontsize=8)
+    ax.margins(y=0.12)
     ax.set(xlabel="images of the lesion", ylabel="lesions", title=f"Images per lesion (n = {lesions.sum():,} lesions)")
     return figure
 
@@ -126,9 +136,10 @@ def hair_by_dx(table: pd.DataFrame) -> pd.DataFrame:
     ).reindex(DIAGNOSES)
 
 
+@figures.styled
 def draw_hair(table: pd.DataFrame) -> Figure:
     """Box of hair cover for each diagnosis."""
-    figure, (ax,) = figures.new(7, 3.4)
+    figure, (ax,) = figures.new(7, 3.6)
     groups = [100 * table.loc[table["dx"].eq(dx), "coverage"] for dx in DIAGNOSES]
     names = [f"{dx}\nn = {len(cover)}" for dx, cover in zip(DIAGNOSES, groups, strict=True)]
     ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, sym=".")
@@ -136,6 +147,7 @@ def draw_hair(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@figures.styled
 def draw_samples(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Figure:
     """A sheet of `n` random training images a class."""
     rows, titles = [], []

@@ -109,7 +109,7 @@ def choose(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
     """Pick images for the sheet: a third each of hits, misses and missed melanomas, the surest first.
 
     Args:
-        predictions: columns image_id, label, predicted, confidence (of the predicted class, 0 to 1).
+        predictions: columns image_id, dx, label, predicted, confidence (of the predicted class, 0 to 1).
         n: how many in all; where a kind has too few, the others fill up.
 
     Returns:
@@ -120,13 +120,14 @@ def choose(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
     kind = pd.Series("hit", index=predictions.index).mask(wrong, "miss").mask(wrong & melanoma, "missed melanoma")
     ranked = predictions.assign(kind=kind).sort_values(["confidence", "image_id"], ascending=[False, True])
     # Within a kind take turns among the diagnoses, or the commonest would fill the sheet.
-    ranked["turn"] = ranked.groupby(["kind", "label"]).cumcount()
+    ranked["turn"] = ranked.groupby(["kind", "dx"]).cumcount()
     ranked = ranked.sort_values(["turn", "confidence", "image_id"], ascending=[True, False, True])
     ranked["place"] = ranked.groupby("kind").cumcount()
     chosen = ranked.sort_values(["place", "image_id"]).head(n)
     return chosen.sort_values("kind", key=lambda column: column.map(KINDS.index), kind="stable")
 
 
+@figures.styled
 def draw_sheet(
     chosen: pd.DataFrame, images: np.ndarray, maps: np.ndarray, masks: np.ndarray | None, title: str
 ) -> Figure:

@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 
 from lesionbench.files import write_bytes
 
-# Okabe and Ito 2008, the yellow darkened for white paper; then repeated with other line styles.
+# Okabe and Ito 2008, the yellow darkened for white paper; lines differ in style too, for print without colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":")
+LINES = ("-", "--", "-.", ":", "-", "--", "-.")
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler(linestyle=LINES) * cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=LINES),
     "axes.grid": True,
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
@@ -32,14 +32,17 @@ STYLE: Any = {
 }
 
 
+# Decorates every function that draws: much of the style is looked up while drawing.
+styled = mpl.rc_context(STYLE)
+
+
 def new(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `width` x `height` inches with rows x columns axes, listed row by row."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, list(axes.ravel())
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
 
 
+@styled
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as .svg, .png or .webp, without the date and versions that would change its bytes."""
     data = io.BytesIO()
@@ -48,8 +51,7 @@ def save(figure: Figure, path: Path) -> None:
         ".png": {"dpi": 130, "metadata": {"Software": None}},
         ".webp": {"dpi": 130, "pil_kwargs": {"quality": 85}},
     }
-    with mpl.rc_context(STYLE):
-        figure.savefig(data, format=path.suffix[1:], **formats[path.suffix])
+    figure.savefig(data, format=path.suffix[1:], **formats[path.suffix])
     write_bytes(path, data.getvalue())
 
 
@@ -60,6 +62,7 @@ def show(axes: Axes, image: np.ndarray, title: str = "") -> None:
     axes.set_title(title, fontsize=8, fontweight="normal")
 
 
+@styled
 def sheet(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[Sequence[str]], title: str, width: float = 9
 ) -> Figure:

@@ -47,7 +47,8 @@ def compute(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str,
         weights: float (weightings, n), such as how often each image was drawn.
 
     Returns:
-        metric → float (weightings,); NaN where a class does not occur and the metric is therefore not defined.
+        metric → float (weightings,); NaN where it is not defined: a class does not occur, or with two classes for
+        precision, class 1 is never called. In a macro average, a class that is never called has precision 0.
     """
     classes = p.shape[1]
     binary = classes == 2
@@ -72,7 +73,7 @@ def compute(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str,
         return {
             "accuracy": hit.sum(axis=1) / total,
             "balanced_accuracy": recall.mean(axis=1),
-            "precision": average(np.divide(hit, predicted, out=np.zeros_like(hit), where=predicted > 0)),
+            "precision": (hit / predicted)[:, 1] if binary else np.nan_to_num(hit / predicted).mean(axis=1),
             "recall": average(recall),
             "f1": average(2 * hit / (actual + predicted)),
             "roc_auc": ranked(weighted_roc_auc),

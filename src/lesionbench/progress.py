@@ -1,31 +1,37 @@
 """Progress of long work: a bar on a terminal, a plain line now and then without one."""
 
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
-T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10
 
 
-def progress(items: Iterable[T], title: str, total: int | None = None, unit: str = "image") -> Iterable[T]:
-    """Pass `items` through, showing count, rate and time left on standard error."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+class _PlainLines:
+    """A file for tqdm that turns its redrawn bar into lines."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(f"{text.strip()}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def bar(items: Iterable[Any] | None = None, **options: Any) -> Any:
+    """A tqdm bar on standard error, with count, rate and time left; short work without a terminal stays silent."""
     if sys.stderr.isatty():
-        return tqdm(items, desc=title, total=total, unit=unit)
-    return _lines(items, title, total, unit)
+        return tqdm(items, **options)
+    pause: dict[str, Any] = {
+        "mininterval": SECONDS_BETWEEN_LINES,
+        "maxinterval": SECONDS_BETWEEN_LINES,
+        "delay": SECONDS_BETWEEN_LINES,
+    }
+    return tqdm(items, file=_PlainLines(), ncols=0, **pause, **options)
 
 
-def _lines(items: Iterable[T], title: str, total: Any, unit: str) -> Iterator[T]:
-    start = said = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.monotonic()
-        if now - said >= SECONDS_BETWEEN_LINES:
-            said = now
-            meter = tqdm.format_meter(done, total, now - start, ncols=0, prefix=title, unit=unit)
-            print(meter, file=sys.stderr, flush=True)
+def progress(items: Iterable[Any], title: str, total: int | None = None, unit: str = "image") -> Iterable[Any]:
+    """Pass `items` through, showing progress."""
+    return bar(items, desc=title, total=total, unit=unit)

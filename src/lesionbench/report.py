@@ -4,6 +4,7 @@ import base64
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,7 +138,7 @@ def lead(task: str, evaluations: Mapping[str, Any], differences: Mapping[str, An
         return None
     first, *others = sorted(tests, key=lambda name: -tests[name][metric])
     label = METRICS[metric].label
-    found = {
+    found: dict[str, Any] = {
         "metric": metric,
         "label": label if label[1].isupper() else label.lower(),
         "best": [first, *(name for name in others if number(tests[name][metric]) == number(tests[first][metric]))],
@@ -181,6 +182,12 @@ def render(page: Mapping[str, Any]) -> str:
             (task → `train`, `evaluate`, `explain` and `test` by backbone, and `compare`); `figures` (data URIs by path
             under reports/); `resamples` (how many, of `evaluate` and `compare`); `parameters`; `versions`.
     """
+    html = _environment().get_template("report.html.j2").render(page)
+    return re.sub(r"\n\s*\n", "\n", html).lstrip()
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -199,5 +206,4 @@ def render(page: Mapping[str, Any]) -> str:
         "lead": lead,
         "excludes_zero": excludes_zero,
     }
-    html = environment.get_template("report.html.j2").render(page)
-    return re.sub(r"\n\s*\n", "\n", html).lstrip()
+    return environment

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
@@ -25,6 +25,7 @@ from lesionbench.backbones import Backbone
 from lesionbench.files import sha256
 from lesionbench.model_file import normalise
 from lesionbench.params import Train
+from lesionbench.progress import bar
 
 # What Lightning says of itself hides what the training says.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -102,9 +103,7 @@ class Classifier(pl.LightningModule):
             loss = self.loss(out.float(), targets)
         else:
             loss = self.loss(out.logits.float(), targets) + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
-        self.log(
-            "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(targets), sync_dist=True
-        )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
@@ -118,7 +117,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.ranking.compute())
-        self.log("val_balanced_accuracy", self.balanced_accuracy.compute(), prog_bar=True)
+        self.log("val_balanced_accuracy", self.balanced_accuracy.compute())
         self.ranking.reset()
         self.balanced_accuracy.reset()
 
@@ -137,11 +136,12 @@ class Classifier(pl.LightningModule):
 
 
 class History(Callback):
-    """Keeps each epoch's metrics, survives a resume, and tells them in a plain line where there is no bar."""
+    """Keeps each epoch's metrics, survives a resume, and shows progress."""
 
     def __init__(self, on_epoch: Callable[[int, dict[str, float]], None] | None):
         self.rows: list[dict[str, float]] = []
         self.on_epoch = on_epoch
+        self.bar: Any = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -149,15 +149,26 @@ class History(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = state["rows"]
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.bar = bar(desc=title, total=trainer.num_training_batches, unit="batch", leave=False)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            self.bar.update()
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        if self.on_epoch is not None and trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        self.bar.close()
+        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", file=sys.stderr, flush=True)
+        if self.on_epoch is not None:
             self.on_epoch(trainer.current_epoch, metrics)
-        if not sys.stderr.isatty() and trainer.is_global_zero:
-            text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", file=sys.stderr, flush=True)
 
 
 def auto_precision(precision: str, accelerator: str) -> str:
@@ -240,8 +251,6 @@ def fit(
     best = ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **where)
     latest = ModelCheckpoint(filename="last", **where)
     callbacks: list[Callback] = [history, EarlyStopping(monitor, mode="max", patience=train.patience), best, latest]
-    if sys.stderr.isatty():
-        callbacks.append(TQDMProgressBar())
     trainer = pl.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,
@@ -252,7 +261,7 @@ def fit(
         deterministic="warn",  # some CUDA kernels have no deterministic twin: say so and go on
         logger=False,
         callbacks=callbacks,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from lesionbench import augment, errors, figures, files, params
 
@@ -16,7 +15,7 @@ def main() -> None:
     files.write_json("data/augmentation.json", steps)
 
     pixels = np.load("data/pixels.npy", mmap_mode="r")
-    split = pd.read_csv("data/split.csv")
+    split = files.read_csv("data/split.csv")
     rows = np.flatnonzero(split["split"].eq("train"))
     rows = rows[np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)]
     transforms = augment.build(steps)

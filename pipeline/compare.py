@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from lesionbench import compare, errors, figures, files, params, tasks
 
 
@@ -13,7 +11,7 @@ def main(task: str) -> None:
     classes, backbones = tasks.CLASSES[task], config.backbones
     tables = {}
     for backbone in backbones:
-        table = pd.read_csv(f"data/predictions/{task}/{backbone}.csv", keep_default_na=False)
+        table = files.read_csv(f"data/predictions/{task}/{backbone}.csv")
         tables[backbone] = table[table["split"].eq("test")].reset_index(drop=True)
     compare.check_alike(tables)
     samples, seed = config.compare.bootstrap, config.seed

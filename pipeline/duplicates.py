@@ -1,14 +1,12 @@
 """List pairs of images that show one lesion under two ids."""
 
-import pandas as pd
-
 from lesionbench import duplicates, errors, files, params
 
 
 def main() -> None:
     threshold = params.load("duplicates").duplicates.threshold
-    index = pd.read_csv("data/index.csv", keep_default_na=False)
-    published = pd.read_csv("data/raw/duplicate_pairs.csv")
+    index = files.read_csv("data/index.csv")
+    published = files.read_csv("data/raw/duplicate_pairs.csv")
     pairs = duplicates.find_duplicates(index, published, threshold)
     files.write_csv("data/duplicates.csv", pairs)
     files.write_json("metrics/duplicates.json", duplicates.summarise(pairs, index))

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from lesionbench import eda, errors, figures, files, params
 
 FOLDER = Path("reports/eda")
@@ -11,9 +9,9 @@ FOLDER = Path("reports/eda")
 
 def main() -> None:
     config = params.load("seed", "eda")
-    index = pd.read_csv("data/index.csv", keep_default_na=False, na_values={"age": [""]})
-    split = pd.read_csv("data/split.csv")[["image_id", "group_id", "split"]]
-    hair = pd.read_csv("data/hair.csv")
+    index = files.read_csv("data/index.csv")
+    split = files.read_csv("data/split.csv")[["image_id", "group_id", "split"]]
+    hair = files.read_csv("data/hair.csv")
     table = index.merge(split, on="image_id", validate="1:1").merge(hair, on="image_id", validate="1:1")
     own = table[table["cohort"].eq(files.read_json("metrics/index.json")["dataset"])]
     for name, (numbers, figure) in eda.tables(own, table).items():

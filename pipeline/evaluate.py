@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lesionbench import errors, files, metrics, params, tasks, tracking
 
 
 def main(task: str, backbone: str) -> None:
     config = params.load("seed", "evaluate")
-    table = pd.read_csv("data/split.csv", keep_default_na=False)
+    table = files.read_csv("data/split.csv")
     scored = table["split"].isin(["val", "test", "external"])
     classes = tasks.CLASSES[task]
     logits, train_key = predict(Path(f"models/{task}/{backbone}.safetensors"), np.flatnonzero(scored))

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from lesionbench import errors, explain, figures, files, params, tasks
 from lesionbench.model_file import load_model
@@ -14,8 +13,8 @@ from lesionbench.sampling import hash_order
 def main(task: str, backbone: str) -> None:
     config = params.load("seed", "explain")
     classes = tasks.CLASSES[task]
-    index = pd.read_csv("data/index.csv", keep_default_na=False).reset_index(names="row")
-    table = pd.read_csv(f"data/predictions/{task}/{backbone}.csv", keep_default_na=False)
+    index = files.read_csv("data/index.csv").reset_index(names="row")
+    table = files.read_csv(f"data/predictions/{task}/{backbone}.csv")
     table = table[table["split"].eq("test")].merge(index[["image_id", "row", "dx", "mask_path"]], on="image_id")
     p = table[[f"p_{name}" for name in classes]].to_numpy()
     table["predicted"], table["confidence"] = np.array(classes)[p.argmax(axis=1)], p.max(axis=1)

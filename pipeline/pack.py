@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from lesionbench import errors, pack, params
+from lesionbench import errors, files, pack, params
 
 
 def main() -> None:
     size = params.load("pixels").pixels.size
-    index = pd.read_csv("data/index.csv", keep_default_na=False)
+    index = files.read_csv("data/index.csv")
     hairless = Path("data/hairless")
     paths = [
         filled if (filled := hairless / f"{image_id}.jpg").exists() else Path(path)

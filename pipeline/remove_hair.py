@@ -15,7 +15,7 @@ SHOWN = 4
 def main() -> None:
     section = params.load("hair").hair.model_dump()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    index = pd.read_csv("data/index.csv", keep_default_na=False)
+    index = files.read_csv("data/index.csv")
     cache = files.cache_dir("hair")
     arguments = [
         (Path(path), content, section, cache, FOLDER)

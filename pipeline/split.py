@@ -1,16 +1,16 @@
 """Split the lesions into train, val and test; stop if one stands in two of them."""
 
-import pandas as pd
-
 from lesionbench import errors, files, params, split
 
 
 def main() -> None:
     config = params.load("seed", "split")
-    index = pd.read_csv("data/index.csv", keep_default_na=False)
-    pairs = pd.read_csv("data/duplicates.csv")
+    index = files.read_csv("data/index.csv")
+    pairs = files.read_csv("data/duplicates.csv")
     trainable = files.read_json("metrics/index.json")["dataset"]
-    table = split.split_images(index, pairs[pairs["merged"]], trainable, **config.split.model_dump(), seed=config.seed)
+    table = split.split_images(
+        index, pairs[pairs["merged"].astype(bool)], trainable, **config.split.model_dump(), seed=config.seed
+    )
     if config.split.scheme == "lesion":
         split.check_leaks(table)
     files.write_csv("data/split.csv", table)

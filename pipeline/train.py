@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from lesionbench import backbones, datasets, errors, files, model_file, params, tasks, tracking, training
@@ -15,7 +14,7 @@ from lesionbench import backbones, datasets, errors, files, model_file, params, 
 def main(task: str, backbone: str) -> None:
     config = params.load("seed", "pixels", "train")
     steps, dataset = files.read_json("data/augmentation.json"), files.read_json("metrics/index.json")["dataset"]
-    split = pd.read_csv("data/split.csv", keep_default_na=False)
+    split = files.read_csv("data/split.csv")
     classes, size, pixels = tasks.CLASSES[task], config.pixels.size, Path("data/pixels.npy")
     labels = tasks.labels(split["dx"], task).map({name: c for c, name in enumerate(classes)}).to_numpy(np.int64)
 

@@ -54,7 +54,7 @@ def draw_blob(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return painted, mask > 0
 
 
-def draw_net(image: np.ndarray, side: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def draw_net(image: np.ndarray, side: int = 15) -> tuple[np.ndarray, np.ndarray]:
     """A pigment network: hexagonal meshes with edges of `side` pixels."""
     mask = np.zeros(image.shape[:2], np.uint8)
     for row in range(14):
@@ -77,6 +77,18 @@ def test_hairs_are_found(skin: np.ndarray) -> None:
     assert (found & ~near).sum() < 0.02 * found.sum()
 
 
+@pytest.mark.parametrize("thick", [2, 3, 5])
+def test_a_hair_is_found_at_any_angle(skin: np.ndarray, thick: int) -> None:
+    for angle in np.radians(np.arange(0, 180, 7.5)):
+        mask = np.zeros(skin.shape[:2], np.uint8)
+        step = 120 * np.array([np.cos(angle), np.sin(angle)])
+        ends = [tuple((np.array([300, 220]) + sign * step).round().astype(int).tolist()) for sign in (-1, 1)]
+        cv2.line(mask, *ends, 255, thick)
+        image = skin.copy()
+        image[mask > 0] = (60, 45, 40)
+        assert hair.hair_mask(image, PARAMS)[mask > 0].mean() > 0.8, f"{np.degrees(angle)} degrees"
+
+
 @pytest.mark.parametrize("width", [300, 1200])
 def test_hairs_are_found_at_another_size(skin: np.ndarray, width: int) -> None:
     image, truth = draw_hairs(skin, thick=5)
@@ -90,8 +102,17 @@ def test_plain_skin_has_no_hair(skin: np.ndarray) -> None:
     assert not hair.hair_mask(skin, PARAMS).any()
 
 
-@pytest.mark.parametrize("draw", [draw_blob, draw_net])
-def test_lesions_and_their_nets_are_left_alone(skin: np.ndarray, draw: Any) -> None:
+def draw_bar(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As long and straight as a hair, but three times as long as wide."""
+    mask = np.zeros(image.shape[:2], bool)
+    mask[200:213, 250:294] = True
+    painted = image.copy()
+    painted[mask] = (95, 60, 50)
+    return painted, mask
+
+
+@pytest.mark.parametrize("draw", [draw_blob, draw_net, draw_bar])
+def test_other_dark_structures_are_left_alone(skin: np.ndarray, draw: Any) -> None:
     image, truth = draw(skin)
     assert (hair.hair_mask(image, PARAMS) & truth).sum() / truth.sum() < 0.05
 

@@ -176,7 +176,9 @@ def test_one_hot_labels_are_read_and_each_image_is_its_own_lesion(tmp_path: Path
     assert table[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == [["I1", "I1", "mel"], ["I2", "I2", "vasc"]]
 
 
-@pytest.mark.parametrize("cells", ["1,1,0,0,0,0,0", "0,0,0,0,0,0,0", "0.5,0.5,0,0,0,0,0", "1,x,0,0,0,0,0", "2,-1,0,0,0,0,0"])
+@pytest.mark.parametrize(
+    "cells", ["1,1,0,0,0,0,0", "0,0,0,0,0,0,0", "0.5,0.5,0,0,0,0,0", "1,x,0,0,0,0,0", "2,-1,0,0,0,0,0"]
+)
 def test_one_hot_with_not_exactly_one_is_told_by_row(tmp_path: Path, cells: str) -> None:
     path = write(tmp_path / "a.csv", ["I1,0,1,0,0,0,0,0", f"I2,{cells}"], ONE_HOT)
     text = fault(path, lesions_known=False)

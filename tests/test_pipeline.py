@@ -160,7 +160,19 @@ def test_predictions_are_calibrated_probabilities_of_all_but_train(ran: Path) ->
 
 def test_evaluation_has_the_contract_s_metrics(ran: Path) -> None:
     found = read_json(ran, f"metrics/evaluate/{TASK}/{BACKBONE}.json")
-    names = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier", "ece", "n"]
+    names = [
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "ece",
+        "n",
+    ]
     for part in (found["val"], found["test"], found["external"]["phantom_external"]):
         assert set(names) <= set(part)
         assert part["roc_auc_ci"][0] <= part["roc_auc"] <= part["roc_auc_ci"][1]

@@ -118,7 +118,9 @@ def test_each_diagnosis_meets_its_quotas_of_groups(drawn: tuple[pd.DataFrame, pd
 
 def test_the_shares_of_images_are_within_one_point_on_many_lesions() -> None:
     rng = np.random.default_rng(0)
-    lesions = [(dx, ["a"] * rng.integers(1, 7)) for dx, n in zip(KINDS, (300, 600, 3000), strict=True) for _ in range(n)]
+    lesions = [
+        (dx, ["a"] * rng.integers(1, 7)) for dx, n in zip(KINDS, (300, 600, 3000), strict=True) for _ in range(n)
+    ]
     table = run(make_index(lesions))
     shares = pd.crosstab(table["dx"], table["split"], normalize="index")
     assert (shares - pd.Series({"train": 0.7, "val": 0.15, "test": 0.15})).abs().max().max() < 0.01
@@ -233,7 +235,10 @@ def test_numeric_ids_are_split_like_others() -> None:
 
 def test_the_summary_counts_every_split() -> None:
     index = pd.concat(
-        [make_index([("nv", ["a"] * 2)] * 40 + [("mel", ["a"])] * 20), make_index([("df", ["a"])] * 3, "external", "X")],
+        [
+            make_index([("nv", ["a"] * 2)] * 40 + [("mel", ["a"])] * 20),
+            make_index([("df", ["a"])] * 3, "external", "X"),
+        ],
         ignore_index=True,
     )
     found = split.summarise(run(index), "lesion")

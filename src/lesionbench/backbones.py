@@ -68,6 +68,9 @@ def _torchvision(name: str, size: int, pretrained: bool) -> Backbone:
         return Backbone(models.resnet50(weights=weights), *IMAGENET, "fc", "layer4")
     if name == "efficientnet_b4":
         return Backbone(models.efficientnet_b4(weights=weights), *IMAGENET, "classifier.1", "features")
+    if name != "inception_v3":
+        known = "resnet50, inception_v3, efficientnet_b4, efficientnet_lite0, timm:<name>"
+        raise ValueError(f"there is no such network; known are {known}")
     auxiliary = size >= SIZE_OF_AUXILIARY_HEAD
     options: dict[str, Any] = {} if pretrained else {"aux_logits": auxiliary, "init_weights": True}
     network = models.inception_v3(weights=weights, **options)
@@ -147,7 +150,9 @@ def load_file(made: Backbone, path: Path, name: str) -> None:
         own = made.network.state_dict()
         fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
     except Exception as error:  # torch, pickle and safetensors each raise their own
-        raise UserError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"{path} is not a file of weights: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from None
     heads = (f"{made.head}.", "AuxLogits.")
     lacking = [key for key in own if key not in fits and not key.startswith(heads)]
     if lacking:

@@ -46,10 +46,12 @@ def draw_classes(counts: pd.DataFrame) -> Figure:
 
 
 def _by_dx(table: pd.DataFrame, column: str, most: int = 20) -> pd.DataFrame:
-    """Images by diagnosis and value of `column`, blanks as "missing", the commonest values first."""
+    """Images by diagnosis and value of `column`, blanks as "missing"; commonest first, beyond `most` as "other"."""
     values = table[column].fillna("").replace("", "missing")
-    order = values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:most]
-    return pd.crosstab(table["dx"], values).reindex(DIAGNOSES, fill_value=0)[list(order)]
+    order = list(values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index)
+    if len(order) > most:
+        values, order = values.where(values.isin(order[: most - 1]), "other"), [*order[: most - 1], "other"]
+    return pd.crosstab(table["dx"], values).reindex(DIAGNOSES, fill_value=0)[order]
 
 
 def age_by_dx(table: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +164,8 @@ def draw_samples(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Fig
 
 def tables(own: pd.DataFrame, everything: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, Figure]]:
     """name → (table, its figure) for the trainable cohort `own` and, in `classes`, for `everything`."""
-    sex, site, source = (_by_dx(own, name) for name in ("sex", "localization", "source"))
+    sex, source = (_by_dx(own, name, len(figures.COLOURS)) for name in ("sex", "source"))
+    site = _by_dx(own, "localization")
     return {
         "classes": (classes_by_split(everything), draw_classes(classes_by_split(everything))),
         "age": (age_by_dx(own), draw_ages(own)),

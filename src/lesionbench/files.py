@@ -10,6 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+IDS = ("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b")
+NUMERIC = ("age", "score")
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -44,6 +47,13 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV with LF line ends and no index; missing values are blank."""
     with atomic(path) as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read a table that a stage wrote: ids stay text, blanks are "" but in the numeric columns NUMERIC."""
+    return pd.read_csv(
+        path, dtype=dict.fromkeys(IDS, str), keep_default_na=False, na_values={name: [""] for name in NUMERIC}
+    )
 
 
 def sha256(path: str | Path) -> str:

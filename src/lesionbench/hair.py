@@ -14,9 +14,9 @@ from scipy import ndimage
 from lesionbench.files import atomic, write_bytes
 from lesionbench.images import encode, read_rgb
 
-VERSION = 1  # part of the cache key: raise it when find_hair or fill_hair give other pixels
+VERSION = 2  # part of the cache key: raise it when find_hair or fill_hair give other pixels
 REFERENCE_WIDTH = 600
-DIRECTIONS = 12
+DIRECTIONS = 24
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 from lesionbench.errors import UserError, list_faults
 from lesionbench.files import sha256
 from lesionbench.images import for_each
-from lesionbench.sampling import assign
+from lesionbench.sampling import hash_order, quotas
 from lesionbench.tasks import DIAGNOSES
 
 COLUMNS = [
@@ -34,10 +35,10 @@ def read_table(path: Path) -> pd.DataFrame:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    rows = list(csv.reader(lines, delimiter="\t" if header.count("\t") > header.count(",") else ","))
-    if len(rows) < 2:
+    header = text.partition("\n")[0]
+    delimiter = "\t" if header.count("\t") > header.count(",") else ","
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    if not rows:
         raise UserError(f"{path} has no rows below its header")
     columns = [name.strip() for name in rows[0]]
     if len(set(columns)) < len(columns):
@@ -49,7 +50,10 @@ def read_table(path: Path) -> pd.DataFrame:
     ]
     if faults:
         raise list_faults(f"{path} has faults", faults)
-    table = pd.DataFrame([row for row in rows[1:] if row], columns=columns, dtype=object)
+    numbered = {i: row for i, row in enumerate(rows[1:], start=2) if row}
+    if not numbered:
+        raise UserError(f"{path} has no rows below its header")
+    table = pd.DataFrame.from_dict(numbered, orient="index", columns=columns, dtype=object)
     return table.apply(lambda column: column.str.strip())
 
 
@@ -62,7 +66,11 @@ def read_metadata(path: Path, lesions_known: bool) -> pd.DataFrame:
     Raises:
         UserError: listing every faulty row.
     """
-    table = read_table(path).rename(columns={"image": "image_id"})
+    table = read_table(path)
+    if "image_id" not in table:
+        table = table.rename(columns={"image": "image_id"})
+    elif "image" in table:
+        raise UserError(f"{path} has both columns image and image_id; leave one of them out")
     if "dx" not in table:
         table["dx"] = _from_one_hot(table, path)
     if "lesion_id" not in table and not lesions_known and "image_id" in table:
@@ -80,7 +88,7 @@ def read_metadata(path: Path, lesions_known: bool) -> pd.DataFrame:
     if faults:
         raise list_faults(f"{path} has faults", faults)
     table["age"] = pd.to_numeric(table["age"])
-    return table
+    return table.reset_index(drop=True)
 
 
 def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
@@ -91,7 +99,7 @@ def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
     numbers = table[[by_name[dx] for dx in DIAGNOSES]].apply(pd.to_numeric, errors="coerce")
     bad = ~(numbers.isin([0, 1]).all(axis=1) & numbers.sum(axis=1).eq(1))
     if bad.any():
-        faults = [f"row {i + 2}: not exactly one diagnosis is 1" for i in np.flatnonzero(bad)]
+        faults = [f"row {i}: not exactly one diagnosis is 1" for i in table.index[bad]]
         raise list_faults(f"{path} has faults", faults)
     return numbers.set_axis(list(DIAGNOSES), axis=1).idxmax(axis=1)
 
@@ -107,16 +115,16 @@ def _faults(table: pd.DataFrame) -> list[str]:
         ("age", table["age"].ne("") & ~age.between(0, OLDEST), f"0 to {OLDEST}, or blank"),
         ("sex", ~table["sex"].isin(["", *SEXES]), ", ".join(SEXES) + ", unknown or blank"),
     ]
-    faults: list[tuple[int, str]] = [
-        (int(i), f"row {i + 2}: {name} is {table[name].iloc[i]!r}; allowed: {allowed}")
+    rows: list[int] = table.index.to_list()
+    faults = [
+        (rows[i], f"row {rows[i]}: {name} is {table[name].iloc[i]!r}; allowed: {allowed}")
         for name, bad, allowed in checks
         for i in np.flatnonzero(bad)
     ]
     for lesion, dx in table.groupby("lesion_id", sort=True)["dx"]:
         if dx.nunique() > 1 and lesion != "":
-            faults.append(
-                (int(dx.index[0]), f"lesion {lesion} has dx {' and '.join(sorted(dx.unique()))}; a lesion has one")
-            )
+            found = " and ".join(sorted(dx.unique()))
+            faults.append((int(dx.index[0]), f"lesion {lesion} has dx {found}; a lesion has one"))
     return [text for _, text in sorted(faults)]
 
 
@@ -136,6 +144,7 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, st
                 if mask.size != image.size:
                     sizes = "{}x{} pixels, its image {}x{}".format(*mask.size, *image.size)
                     return f"{mask_path} has {sizes}; they must be equal"
+                mask.load()
     except UnidentifiedImageError:
         return f"{opened} is {'not an image' if opened.stat().st_size else 'an empty file'}"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -179,17 +188,23 @@ def subset_lesions(table: pd.DataFrame, max_lesions: int, seed: int) -> pd.DataF
     """Keep `max_lesions` lesions of `table` with all their images, stratified by diagnosis.
 
     Raises:
-        UserError: if a diagnosis has too few lesions to leave one out, or max_lesions is too small.
+        UserError: if max_lesions is smaller than the number of diagnoses.
     """
     lesions = table.groupby("lesion_id").agg(stratum=("dx", "first"), size=("dx", "size"))
     if max_lesions >= len(lesions):
         return table
-    share = max_lesions / len(lesions)
     try:
-        kept = assign(lesions, {"kept": share, "left": 1 - share}, seed)
-    except ValueError as error:
-        raise UserError(f"dataset.max_lesions is {max_lesions}, but of {error}; use a larger one, or null") from None
-    return table[table["lesion_id"].map(kept).eq("kept")].reset_index(drop=True)
+        counts = quotas(max_lesions, {str(dx): n / len(lesions) for dx, n in lesions.groupby("stratum").size().items()})
+    except ValueError:
+        kinds = lesions["stratum"].nunique()
+        raise UserError(f"dataset.max_lesions is {max_lesions}; allowed: {kinds} or more, one a diagnosis") from None
+    rank = {lesion: i for i, lesion in enumerate(hash_order(lesions.index, seed))}
+    kept: set[str] = set()
+    for dx, members in lesions.groupby("stratum"):
+        order = sorted(members.index, key=lambda lesion: (-members["size"][lesion], rank[lesion]))
+        n, k = len(order), counts[str(dx)]
+        kept |= {lesion for i, lesion in enumerate(order) if (i + 1) * k // n > i * k // n}
+    return table[table["lesion_id"].isin(kept)].reset_index(drop=True)
 
 
 def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> pd.DataFrame:

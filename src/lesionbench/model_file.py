@@ -20,7 +20,17 @@ def save_model(path: Path, made: Backbone, described: dict[str, object]) -> None
     """Write weights and metadata to `path`; `described` has the keys FIELDS but mean and std, which `made` knows."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in made.network.state_dict().items()}
     metadata = {**described, "mean": made.mean, "std": made.std}
-    write_bytes(path, save(tensors, {name: json.dumps(metadata[name]) for name in FIELDS}))
+    write_bytes(path, _in_fixed_order(save(tensors, {name: json.dumps(metadata[name]) for name in FIELDS})))
+
+
+def _in_fixed_order(data: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in another order each time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def read_metadata(path: Path) -> dict[str, object]:

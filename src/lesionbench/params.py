@@ -20,7 +20,7 @@ Backbone = Annotated[
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -181,13 +181,15 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc']))}: {_explain(fault)}"
-            for fault in error.errors()
-            if fault["type"] != "missing" or _wanted(".".join(map(str, fault["loc"])), keys)
-        ]
+        faults: dict[str, list[str]] = {}
+        for fault in error.errors():
+            # Behind section and key stand an entry's number, or names that pydantic gives the types of a union.
+            section_key, rest = fault["loc"][:2], fault["loc"][2:]
+            key = ".".join(map(str, [*section_key, *(part for part in rest if isinstance(part, int))]))
+            if fault["type"] != "missing" or _wanted(key, keys):
+                faults.setdefault(key, []).append(_explain(fault))
     if faults:
-        raise list_faults(f"{path} has faults", faults)
+        raise list_faults(f"{path} has faults", [f"{key}: {'; or '.join(found)}" for key, found in faults.items()])
     return _construct(Params, raw)
 
 

@@ -1,12 +1,13 @@
 """Seeded choices that depend on ids alone: not on row order, platform or Python's hash seed."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
 
-def hash_order(ids: Iterable[str], seed: int) -> list[str]:
+def hash_order(ids: Iterable[Any], seed: int) -> list[Any]:
     """`ids` in a random order fixed by `seed` (sorted by SHA-256 of seed and id)."""
     return sorted(ids, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
 
@@ -42,13 +43,13 @@ def assign(units: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Se
         ValueError: naming the stratum that has fewer units than there are parts.
     """
     rank = {unit: i for i, unit in enumerate(hash_order(units.index, seed))}
-    parts: dict[str, str] = {}
+    parts: dict[Hashable, str] = {}
     for stratum, members in units.groupby("stratum", sort=True):
         try:
             counts = quotas(len(members), shares)
         except ValueError as error:
             raise ValueError(f"{stratum}: {error}") from None
-        sizes: dict[str, int] = {str(unit): int(n) for unit, n in members["size"].items()}
+        sizes: dict[Hashable, int] = members["size"].to_dict()
         dealt = dict.fromkeys(counts, 0)
         for i, unit in enumerate(sorted(sizes, key=lambda u: (-sizes[u], rank[u])), start=1):
             part = max(counts, key=lambda p: counts[p] * i / len(sizes) - dealt[p])

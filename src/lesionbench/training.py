@@ -50,7 +50,8 @@ def focal_loss(logits: torch.Tensor, targets: torch.Tensor, gamma: float, smooth
     """Cross-entropy of each image times (1 - p of its class) ** gamma, averaged (Lin et al. 2017, arXiv:1708.02002)."""
     p = logits.softmax(dim=1).gather(1, targets[:, None]).squeeze(1)
     return (
-        (1 - p) ** gamma * functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+        (1 - p).clamp(min=1e-7) ** gamma
+        * functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
     ).mean()
 
 
@@ -92,9 +93,9 @@ class Classifier(pl.LightningModule):
             return focal_loss(logits, targets, train.focal_gamma, train.label_smoothing)
         return functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=train.label_smoothing)
 
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout by epoch, so that a resumed run draws what an undisturbed one would have."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by epoch and batch, so that a resumed run draws what an undisturbed one would have."""
+        torch.manual_seed((self.seed * 100_003 + self.current_epoch) * 100_003 + batch_idx)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         images, targets = batch
@@ -133,6 +134,13 @@ class Classifier(pl.LightningModule):
         factor = lambda step: learning_rate_factor(step, steps, train.warmup)  # noqa: E731
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a resumed run remembers: one that had stopped stays stopped."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 class History(Callback):
@@ -250,7 +258,7 @@ def fit(
     where: dict[str, Any] = {"dirpath": checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **where)
     latest = ModelCheckpoint(filename="last", **where)
-    callbacks: list[Callback] = [history, EarlyStopping(monitor, mode="max", patience=train.patience), best, latest]
+    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), best, latest]
     trainer = pl.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,
@@ -268,9 +276,14 @@ def fit(
     last = checkpoints / "last.ckpt"
     if last.exists():
         print(f"going on from {last}", file=sys.stderr)
-    trainer.fit(module, train_batches, val_batches, ckpt_path=last if last.exists() else None, weights_only=False)
+    try:
+        trainer.fit(module, train_batches, val_batches, ckpt_path=last if last.exists() else None, weights_only=False)
+    except SystemExit as error:  # Lightning's answer to Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
     module.network.load_state_dict(weights)
-    scores = [row[monitor] for row in history.rows]
+    scores = [row[monitor] if math.isfinite(row[monitor]) else -math.inf for row in history.rows]
     return Fitted(history.rows, scores.index(max(scores)), trainer.is_global_zero)

@@ -1,0 +1,99 @@
+"""The tables of the EDA: counts that add up, blanks that are shown as missing."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lesionbench import eda
+from lesionbench.tasks import DIAGNOSES
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    """Nine own images of five lesions, and one external image."""
+    rows = [
+        ("I1", "L1", "nv", 30.0, "male", "back", "a", "train", 0.0),
+        ("I2", "L1", "nv", 30.0, "male", "back", "a", "train", 0.1),
+        ("I3", "L1", "nv", 30.0, "male", "back", "b", "train", 0.2),
+        ("I4", "L2", "nv", np.nan, "", "", "a", "val", 0.0),
+        ("I5", "L3", "mel", 0.0, "female", "face", "a", "test", 0.3),
+        ("I6", "L3", "mel", 0.0, "female", "face", "a", "test", 0.3),
+        ("I7", "L4", "mel", 80.0, "female", "back", "b", "train", 0.0),
+        ("I8", "L5", "df", 50.0, "male", "back", "", "excluded", 0.0),
+        ("I9", "L6", "df", 52.0, "male", "back", "a", "train", 0.0),
+    ]
+    columns = ["image_id", "lesion_id", "dx", "age", "sex", "localization", "source", "split", "coverage"]
+    found = pd.DataFrame(rows, columns=columns)
+    for number, image_id in enumerate(found["image_id"]):
+        cv2.imwrite(str(tmp_path / f"{image_id}.png"), np.full((30, 40, 3), 20 * number, np.uint8))
+    return found.assign(path=[str(tmp_path / f"{image_id}.png") for image_id in found["image_id"]], cohort="own")
+
+
+def test_classes_by_split_counts_every_image(table: pd.DataFrame) -> None:
+    counts = eda.classes_by_split(table)
+    assert list(counts.index) == list(DIAGNOSES)
+    assert counts.to_numpy().sum() == len(table)
+    assert counts.loc["nv"].to_dict() == {"train": 3, "val": 1, "test": 0, "external": 0, "excluded": 0}
+    assert counts.loc["mel", "test"] == 2
+    assert counts.loc["vasc"].sum() == 0
+
+
+def test_ages_are_summarised_and_the_missing_are_counted(table: pd.DataFrame) -> None:
+    ages = eda.age_by_dx(table)
+    assert ages.loc["nv", ["n", "missing", "min", "50%", "max"]].tolist() == [3, 1, 30, 30, 30]
+    assert ages.loc["mel", ["n", "missing", "min", "50%", "max"]].tolist() == [3, 0, 0, 0, 80]
+
+
+def test_images_per_lesion_counts_lesions(table: pd.DataFrame) -> None:
+    counts = eda.images_per_lesion(table)
+    assert counts.sum(axis=1).to_dict() == {1: 4, 2: 1, 3: 1}
+    assert counts.loc[3, "nv"] == 1
+    assert counts.loc[2, "mel"] == 1
+
+
+def test_hair_by_diagnosis(table: pd.DataFrame) -> None:
+    hair = eda.hair_by_dx(table)
+    assert hair.loc["nv", ["n", "with_hair", "mean_coverage"]].tolist() == pytest.approx([4, 0.5, 0.075])
+    assert hair.loc["df", "with_hair"] == 0
+
+
+def test_every_table_comes_with_a_figure_and_blanks_are_called_missing(table: pd.DataFrame) -> None:
+    external = table.iloc[:1].assign(image_id="E1", cohort="other", split="external")
+    found = eda.tables(table, pd.concat([table, external]))
+    assert set(found) >= {"classes", "age", "sex", "localization", "source", "images_per_lesion", "hair"}
+    assert all(isinstance(figure, Figure) for _, figure in found.values())
+    assert found["classes"][0].loc["nv", "external"] == 1
+    sex, source = found["sex"][0], found["source"][0]
+    assert sex.loc["nv", ["male", "missing"]].tolist() == [3, 1]
+    assert source.loc["df"].to_dict() == {"a": 1, "b": 0, "missing": 1}
+    for name in ("sex", "localization", "source"):
+        assert found[name][0].to_numpy().sum() == len(table)
+
+
+def test_the_summary_is_plain_numbers(table: pd.DataFrame) -> None:
+    found = eda.summarise(table)
+    assert found["images"] == 9
+    assert found["lesions"] == 6
+    assert found["images_with_a_sibling"] == 5
+    assert found["missing_age"] == 1
+    assert found["mean_age"] == pytest.approx(34)
+    assert found["share_by_dx"]["nv"] == pytest.approx(4 / 9, abs=1e-6)
+    assert sum(found["share_by_dx"].values()) == pytest.approx(1, abs=1e-5)
+    assert found["share_with_hair_by_dx"]["mel"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_the_summary_without_any_age_says_none(table: pd.DataFrame) -> None:
+    assert eda.summarise(table.assign(age=np.nan))["mean_age"] is None
+
+
+def test_the_sample_sheet_shows_training_images_alone_and_the_same_each_time(table: pd.DataFrame) -> None:
+    titles = [[ax.get_title() for ax in eda.draw_samples(table, 2, 1).axes] for _ in range(2)]
+    assert titles[0] == titles[1]
+    shown = {title.split()[-1] for title in titles[0] if title}
+    assert shown <= set(table.loc[table["split"].eq("train"), "image_id"])
+    assert {"I7", "I9"} <= shown
+    assert len(shown) == 4

@@ -1,0 +1,109 @@
+"""Facts about the real HAM10000, where a copy of it lies beside the project."""
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesionbench import duplicates, hair, index, params, split
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "ham10000"
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (DATA / "HAM10000_metadata.csv").is_file(), reason="no copy of HAM10000 beside the project"),
+]
+OPTIONS = {"scheme": "lesion", "val": 0.15, "test": 0.15, "folds": None, "fold": 0, "holdout_source": None, "seed": 42}
+
+
+@pytest.fixture(scope="module")
+def metadata() -> pd.DataFrame:
+    return index.read_metadata(DATA / "HAM10000_metadata.csv", lesions_known=True)
+
+
+@pytest.fixture(scope="module")
+def pairs(metadata: pd.DataFrame) -> pd.DataFrame:
+    table = metadata.assign(pixels_sha256=metadata["image_id"])
+    published = index.read_table(DATA / "duplicate_pairs.csv")
+    return duplicates.find_duplicates(table, published, 1.0)
+
+
+def run(metadata: pd.DataFrame, pairs: pd.DataFrame, **options: object) -> pd.DataFrame:
+    table = metadata.rename(columns={"dataset": "source"}).assign(cohort="ham10000")
+    return split.split_images(table, pairs, "ham10000", **{**OPTIONS, "images": "all", **options})
+
+
+def test_the_metadata_is_what_was_published(metadata: pd.DataFrame) -> None:
+    assert len(metadata) == 10_015
+    assert metadata["lesion_id"].nunique() == 7_470
+    counts = {"nv": 6705, "mel": 1113, "bkl": 1099, "bcc": 514, "akiec": 327, "vasc": 142, "df": 115}
+    assert metadata["dx"].value_counts().to_dict() == counts
+    assert Counter(metadata["lesion_id"].value_counts()) == {1: 5514, 2: 1423, 3: 490, 4: 34, 5: 5, 6: 4}
+    assert metadata["age"].isna().sum() == 57
+    assert metadata["age"].eq(0).sum() == 39
+    types = {"histo": 5340, "follow_up": 3704, "consensus": 902, "confocal": 69}
+    assert metadata["dx_type"].value_counts().to_dict() == types
+    sources = {"vidir_molemax": 3954, "vidir_modern": 3363, "rosendahl": 2259, "vienna_dias": 439}
+    assert metadata["dataset"].value_counts().to_dict() == sources
+
+
+def test_the_validation_labels_are_read() -> None:
+    table = index.read_metadata(DATA / "isic2018_validation_labels.csv", lesions_known=False)
+    counts = {"nv": 123, "bkl": 22, "mel": 21, "bcc": 15, "akiec": 8, "vasc": 3, "df": 1}
+    assert table["dx"].value_counts().to_dict() == counts
+
+
+def test_no_lesion_stands_in_two_splits_and_the_shares_are_within_a_point(
+    metadata: pd.DataFrame, pairs: pd.DataFrame
+) -> None:
+    table = run(metadata, pairs)
+    split.check_leaks(table)
+    assert table.groupby("lesion_id")["split"].nunique().max() == 1
+    wanted = pd.Series({"train": 0.7, "val": 0.15, "test": 0.15})
+    overall = table["dx"].value_counts(normalize=True)
+    for part, share in wanted.items():
+        rows = table[table["split"].eq(part)]
+        assert abs(len(rows) / len(table) - share) < 0.01
+        assert (rows["dx"].value_counts(normalize=True) - overall).abs().max() < 0.01
+    by_dx = pd.crosstab(table["dx"], table["split"], normalize="index")
+    assert (by_dx - wanted).abs().max().max() < 0.03
+
+
+@pytest.mark.parametrize(("images", "n"), [("all", 10_015), ("one_per_lesion", 7_470), ("singletons", 5_514)])
+def test_the_selections_hold_so_many_images(metadata: pd.DataFrame, pairs: pd.DataFrame, images: str, n: int) -> None:
+    assert run(metadata, pairs, images=images)["split"].ne("excluded").sum() == n
+
+
+def test_the_published_pairs_are_merged(metadata: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    assert len(pairs) == 18
+    assert pairs["merged"].all()
+    table = run(metadata, pairs).set_index("image_id")
+    for a, b in pairs[["image_id_a", "image_id_b"]].to_numpy():
+        assert table.loc[a, "lesion_id"] != table.loc[b, "lesion_id"]
+        assert table.loc[a, "group_id"] == table.loc[b, "group_id"]
+        assert table.loc[a, "split"] == table.loc[b, "split"]
+    assert table["group_id"].nunique() < 7_470
+
+
+def test_a_lesion_with_images_of_two_sources_is_excluded_from_a_held_out_source(
+    metadata: pd.DataFrame, pairs: pd.DataFrame
+) -> None:
+    mixed = metadata.groupby("lesion_id")["dataset"].nunique().gt(1)
+    assert mixed.sum() == 9
+    table = run(metadata, pairs, holdout_source="rosendahl")
+    split.check_leaks(table)
+    assert set(table.loc[table["lesion_id"].isin(mixed.index[mixed]), "split"]) == {"excluded"}
+
+
+def test_hair_is_found_on_some_images_and_never_on_most_of_one(root: Path) -> None:
+    section = params.load("hair", path=root / "params.yaml").hair.model_dump()
+    with zipfile.ZipFile(DATA / "images.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
+        chosen = [names[i] for i in np.linspace(0, len(names) - 1, 24).round().astype(int)]
+        files = [np.frombuffer(archive.read(name), np.uint8) for name in chosen]
+    shares = [hair.hair_mask(cv2.imdecode(each, cv2.IMREAD_COLOR_RGB), section).mean() for each in files]
+    assert max(shares) < 0.4
+    assert sum(share > 0 for share in shares) > 4

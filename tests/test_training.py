@@ -1,0 +1,326 @@
+"""Training: it learns, it is reproducible to the bit, and an interruption leaves no trace."""
+
+import copy
+import signal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional
+
+from lesionbench import augment, backbones, datasets, params, training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZE, TRAIN, VAL = 32, 48, 24
+POLICY = [{"name": "horizontal_flip", "p": 0.5}, {"name": "brightness", "factor": [0.9, 1.1]}]
+
+
+@pytest.fixture(scope="module")
+def section(root: Path) -> params.Train:
+    """Section train of params.yaml, made small."""
+    train = params.load("train", path=root / "params.yaml").train
+    small = {"epochs": 3, "batch_size": 12, "learning_rate": 0.005, "patience": 9, "accelerator": "cpu", "workers": 0}
+    return train.model_copy(update={**small, "monitor": "average_precision"})
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise; images with an even number have a bright red middle."""
+    pixels = np.random.default_rng(0).integers(60, 160, (TRAIN + VAL, SIZE, SIZE, 3), dtype=np.uint8)
+    pixels[::2, 8:24, 8:24, 0] += 90
+    path = tmp_path_factory.mktemp("packed") / "pixels.npy"
+    np.save(path, pixels)
+    return path
+
+
+def fit(
+    packed: Path, section: params.Train, checkpoints: Path, classes: int = 2, on_epoch: Any = None, **changes: Any
+) -> tuple[training.Fitted, dict[str, torch.Tensor]]:
+    """Train a small network with dropout and batch norm; returns what came out and its weights."""
+    train = section.model_copy(update=changes)
+    targets = 1 - np.arange(TRAIN + VAL) % 2 if classes == 2 else np.arange(TRAIN + VAL) % classes
+
+    def batches(rows: np.ndarray, shuffle: bool) -> Any:
+        images = datasets.PackedImages(packed, rows, targets[rows], POLICY if shuffle else [], 7)
+        return datasets.loader(images, train.batch_size, train.workers, shuffle)
+
+    torch.manual_seed(7)
+    made = backbones.build("timm:mobilenetv3_small_050", classes, SIZE)
+    made.network.drop_rate = 0.2
+    own = torch.from_numpy(targets[:TRAIN])
+    fitted = training.fit(
+        made,
+        [str(c) for c in range(classes)],
+        own,
+        batches(np.arange(TRAIN), True),
+        batches(np.arange(TRAIN, TRAIN + VAL), False),
+        train,
+        7,
+        checkpoints,
+        on_epoch,
+    )
+    return fitted, copy.deepcopy(made.network.state_dict())
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def straight(
+    one_thread: None, packed: Path, section: params.Train, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[training.Fitted, dict[str, torch.Tensor]]:
+    return fit(packed, section, tmp_path_factory.mktemp("straight"))
+
+
+def test_training_learns_what_can_be_learnt(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    fitted, _ = fit(packed, section, tmp_path, epochs=8)
+    assert fitted.history[-1]["train_loss"] < 0.8 * fitted.history[0]["train_loss"]
+    assert fitted.history[fitted.best_epoch]["val_average_precision"] > 0.9
+
+
+def test_the_history_has_a_row_an_epoch(straight: tuple[training.Fitted, Any]) -> None:
+    fitted, _ = straight
+    assert [row["epoch"] for row in fitted.history] == [0, 1, 2]
+    names = {"train_loss", "val_loss", "val_average_precision", "val_roc_auc", "val_balanced_accuracy", "learning_rate"}
+    assert all(names <= set(row) for row in fitted.history)
+    assert fitted.first_process
+
+
+def test_two_trainings_are_equal_to_the_bit(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    fitted, weights = fit(packed, section, tmp_path)
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
+def test_a_resumed_training_equals_one_that_was_not_interrupted(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    seen = []
+
+    def interrupt(epoch: int, _: dict[str, float]) -> None:
+        seen.append(epoch)
+        if seen == [0, 1]:
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        fit(packed, section, tmp_path, on_epoch=interrupt)
+    fitted, weights = fit(packed, section, tmp_path, on_epoch=interrupt)
+    # Epoch 1 was cut off before its checkpoint: it is trained again, epoch 0 is not.
+    assert seen == [0, 1, 1, 2]
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
+def test_a_training_that_had_ended_is_not_trained_again(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    fit(packed, section, tmp_path)
+    seen: list[int] = []
+    fitted, weights = fit(packed, section, tmp_path, on_epoch=lambda epoch, _: seen.append(epoch))
+    assert seen == []
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
+def test_a_training_that_had_stopped_early_is_not_trained_on(
+    packed: Path, section: params.Train, tmp_path: Path
+) -> None:
+    # Without learning no epoch is better than the first.
+    options: dict[str, Any] = {"epochs": 6, "patience": 2, "learning_rate": 1e-30, "monitor": "balanced_accuracy"}
+    first, weights = fit(packed, section, tmp_path, **options)
+    assert len(first.history) < 6
+    again, other = fit(packed, section, tmp_path, **options)
+    assert again == first
+    assert same(weights, other)
+
+
+def test_ctrl_c_comes_out_as_what_it_is(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(packed, section, tmp_path, on_epoch=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def test_the_best_epoch_s_weights_are_kept(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    from lesionbench.model_file import normalise
+
+    # A learning rate that wrecks the network: the last epoch is not the best.
+    fitted, weights = fit(packed, section, tmp_path, epochs=4, learning_rate=0.02, monitor="roc_auc")
+    scores = [row["val_roc_auc"] for row in fitted.history]
+    assert scores.index(max(scores)) == fitted.best_epoch
+    made = backbones.build("timm:mobilenetv3_small_050", 2, SIZE)
+    made.network.load_state_dict(weights)
+    made.network.eval()
+    images = normalise(np.load(packed)[TRAIN:], torch.tensor(made.mean), torch.tensor(made.std))
+    with torch.no_grad():
+        logits = made.network(images.contiguous(memory_format=torch.channels_last))
+    targets = torch.from_numpy(1 - np.arange(TRAIN, TRAIN + VAL) % 2)
+    loss = functional.cross_entropy(logits, targets).item()
+    assert loss == pytest.approx(fitted.history[fitted.best_epoch]["val_loss"], rel=1e-3)
+
+
+def test_the_epochs_are_told(
+    straight: tuple[training.Fitted, Any],
+    packed: Path,
+    section: params.Train,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = []
+    fit(packed, section, tmp_path, epochs=1, on_epoch=lambda epoch, metrics: told.append((epoch, metrics)))
+    ((epoch, metrics),) = told
+    assert epoch == 0
+    assert "train_loss" in metrics
+    assert "epoch 1/1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("monitor", "balance", "classes"),
+    [("average_precision", "weights", 7), ("roc_auc", "none", 3), ("balanced_accuracy", "focal", 3)],
+)
+def test_each_monitor_and_each_balance_trains_many_classes(
+    packed: Path, section: params.Train, tmp_path: Path, monitor: str, balance: str, classes: int
+) -> None:
+    fitted, weights = fit(packed, section, tmp_path, classes, monitor=monitor, class_balance=balance, epochs=1)
+    assert np.isfinite(list(fitted.history[0].values())).all()
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_the_balance_changes_the_training(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    fitted, _ = fit(packed, section, tmp_path, class_balance="focal", epochs=1)
+    assert fitted.history[0]["train_loss"] < straight[0].history[0]["train_loss"]
+
+
+def test_weight_decay_spares_biases_and_norms(section: params.Train) -> None:
+    made = backbones.build("timm:mobilenetv3_small_050", 2, SIZE)
+    module = training.Classifier(made, 2, section, 0, None)
+    module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
+    decayed, spared = module.configure_optimizers()["optimizer"].param_groups
+    assert decayed["weight_decay"] == section.weight_decay
+    assert spared["weight_decay"] == 0
+    assert min(p.ndim for p in decayed["params"]) > 1
+    assert max(p.ndim for p in spared["params"]) == 1
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(made.network.parameters()))
+
+
+# The loss.
+
+
+def test_class_weights_are_scikit_learn_s_balanced() -> None:
+    targets = np.repeat([0, 1, 2, 4], [50, 3, 20, 7])
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets)
+    found = training.class_weights(torch.from_numpy(targets), 5)
+    assert found[[0, 1, 2, 4]].numpy() == pytest.approx(expected)
+    assert found[3] == 0
+    assert found[targets].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_focal_loss_with_gamma_0_is_cross_entropy(smoothing: float) -> None:
+    logits, targets = torch.randn(20, 7), torch.randint(7, (20,))
+    expected = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    assert training.focal_loss(logits, targets, 0.0, smoothing) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_focal_loss_by_hand() -> None:
+    p = torch.tensor([0.9, 0.2])
+    logits = torch.stack([p.log(), (1 - p).log()], dim=1)
+    by_hand = np.mean([0.1**2 * -np.log(0.9), 0.8**2 * -np.log(0.2)])
+    found = training.focal_loss(logits, torch.tensor([0, 0]), 2.0, 0.0).item()
+    assert found == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_of_a_certain_image_has_a_finite_gradient(gamma: float) -> None:
+    logits = torch.tensor([[200.0, -200.0], [0.3, 0.1]], requires_grad=True)
+    training.focal_loss(logits, torch.tensor([0, 1]), gamma, 0.05).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
+    factors = [training.learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    assert factors[:11] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0])
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0)
+    assert all(later < earlier for earlier, later in pairwise(factors[10:]))
+    assert training.learning_rate_factor(0, 100, 0.0) == 1
+    assert training.learning_rate_factor(0, 1, 0.1) == 1
+
+
+# What is chosen by the machine, and the key.
+
+
+def test_auto_precision_is_32_bit_on_the_cpu() -> None:
+    assert training.auto_precision("auto", "cpu") == "32-true"
+    assert training.auto_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+
+def test_auto_workers_leaves_cores_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training.auto_workers(5) == 5
+    for cores, workers in ((1, 0), (2, 0), (4, 3), (64, 12)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        assert training.auto_workers("auto") == workers
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, section: params.Train) -> dict[str, Any]:
+    """The arguments of train_key."""
+    (tmp_path / "weights.pth").write_bytes(b"weights")
+    np.save(tmp_path / "pixels.npy", np.zeros((3, 2, 2, 3), np.uint8))
+    settings = {"task": "melanoma", "backbone": "resnet50", "seed": 1, "size": 224, **section.model_dump()}
+    return {
+        "settings": settings | {"weights": str(tmp_path / "weights.pth")},
+        "policy": augment.compile_policy(
+            dict.fromkeys(("rotation", "height_shift", "width_shift", "shear", "zoom"), 1)
+            | {"fill_mode": "nearest", "horizontal_flip": True, "brightness": [1, 1]}
+        ),
+        "split": pd.DataFrame({"image_id": list("abc"), "dx": ["nv", "mel", "nv"], "split": ["train", "val", "test"]}),
+        "pixels": tmp_path / "pixels.npy",
+    }
+
+
+def test_the_key_is_the_same_for_the_same_training(keyed: dict[str, Any]) -> None:
+    key = training.train_key(**keyed)
+    assert key == training.train_key(**copy.deepcopy(keyed))
+    assert key == training.train_key(**keyed | {"settings": keyed["settings"] | {"workers": 5}})
+    assert key == training.train_key(**keyed | {"split": keyed["split"].assign(group_id="x")})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"task": "diagnosis"}, {"backbone": "timm:resnet18"}, {"seed": 2}, {"size": 96}, {"epochs": 4}, {"batch_size": 8},
+     {"learning_rate": 0.1}, {"weight_decay": 0.2}, {"label_smoothing": 0.3}, {"class_balance": "focal"},
+     {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2}],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_the_key_changes_with_each_setting(keyed: dict[str, Any], changed: dict[str, Any]) -> None:
+    assert training.train_key(**keyed) != training.train_key(**keyed | {"settings": keyed["settings"] | changed})
+
+
+def test_the_key_changes_with_the_data(keyed: dict[str, Any], tmp_path: Path) -> None:
+    keys = [training.train_key(**keyed), training.train_key(**keyed | {"policy": keyed["policy"][:1]})]
+    for column, value in (("split", "test"), ("dx", "bkl"), ("image_id", "q")):
+        table = keyed["split"].copy()
+        table.loc[1, column] = value
+        keys.append(training.train_key(**keyed | {"split": table}))
+    (tmp_path / "weights.pth").write_bytes(b"other weights")
+    keys.append(training.train_key(**keyed))
+    np.save(tmp_path / "pixels.npy", np.ones((3, 2, 2, 3), np.uint8))
+    keys.append(training.train_key(**keyed))
+    assert len(set(keys)) == len(keys)

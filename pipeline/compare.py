@@ -17,7 +17,7 @@ def main(task: str) -> None:
     samples, seed = config.compare.bootstrap, config.seed
     found = {
         "differences": compare.paired_differences(tables, classes, samples, seed),
-        "ensemble": compare.ensemble(tables, classes, samples, seed),
+        **({"ensemble": compare.ensemble(tables, classes, samples, seed)} if len(tables) > 1 else {}),
         "leaky": files.read_json("metrics/split.json")["leaky"],
     }
     files.write_json(f"metrics/compare/{task}.json", found)

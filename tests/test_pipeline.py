@@ -245,3 +245,17 @@ def test_a_stage_stops_with_one_sentence_and_no_traceback(tmp_path: Path) -> Non
     assert "split.tset" in done.stderr
     assert "pixels.size" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_copy_of_the_project_runs_its_own_library(tmp_path: Path) -> None:
+    """An experiment in DVC's queue is such a copy; the installed package points at the checkout."""
+    for name in ("pipeline", "src", "params.yaml"):
+        copy(ROOT / name, tmp_path / name)
+    changed = tmp_path / "src/lesionbench/split.py"
+    changed.write_text(changed.read_text() + '\nraise UserError("this is the copy")\n')
+    command = declared_stages()["split"]["cmd"]
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "this is the copy" in done.stderr

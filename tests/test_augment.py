@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lesionbench import augment
+from lesionbench import augment, params
 
 TABLE: dict[str, Any] = {
     "rotation": 20,
@@ -27,6 +28,10 @@ STILL = dict.fromkeys(("rotation", "width_shift", "height_shift", "shear", "zoom
     "fill_mode": "nearest",
 }
 SIDE = 48
+
+
+def test_params_yaml_holds_the_table(root: Path) -> None:
+    assert params.load("augment", path=root / "params.yaml").augment.model_dump() == TABLE
 
 
 def keras_apply_affine_transform(

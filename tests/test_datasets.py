@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from lesionbench import params
 from lesionbench.augment import compile_policy
 from lesionbench.datasets import EpochSampler, PackedImages, loader
 
-POLICY = compile_policy(
-    {
-        "rotation": 20,
-        "width_shift": 0.2,
-        "height_shift": 0.2,
-        "shear": 0.2,
-        "zoom": 0.2,
-        "horizontal_flip": True,
-        "brightness": [0.8, 1.2],
-        "fill_mode": "nearest",
-    }
-)
+POLICY = compile_policy(params.load("augment", path=Path(__file__).parents[1] / "params.yaml").augment.model_dump())
 ROWS = np.array([3, 0, 7, 5, 11, 2, 8, 10])
 
 

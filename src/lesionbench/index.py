@@ -12,7 +12,7 @@ import pandas as pd
 from lesionbench.errors import UserError, list_faults
 from lesionbench.files import sha256
 from lesionbench.images import for_each
-from lesionbench.sampling import hash_order, quotas
+from lesionbench.sampling import by_size, quotas
 from lesionbench.tasks import DIAGNOSES
 
 COLUMNS = [
@@ -198,10 +198,9 @@ def subset_lesions(table: pd.DataFrame, max_lesions: int, seed: int) -> pd.DataF
     except ValueError:
         kinds = lesions["stratum"].nunique()
         raise UserError(f"dataset.max_lesions is {max_lesions}; allowed: {kinds} or more, one a diagnosis") from None
-    rank = {lesion: i for i, lesion in enumerate(hash_order(lesions.index, seed))}
     kept: set[str] = set()
     for dx, members in lesions.groupby("stratum"):
-        order = sorted(members.index, key=lambda lesion: (-members["size"][lesion], rank[lesion]))
+        order = by_size(members["size"].to_dict(), seed)
         n, k = len(order), counts[str(dx)]
         kept |= {lesion for i, lesion in enumerate(order) if (i + 1) * k // n > i * k // n}
     return table[table["lesion_id"].isin(kept)].reset_index(drop=True)

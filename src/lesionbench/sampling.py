@@ -12,6 +12,11 @@ def hash_order(ids: Iterable[Any], seed: int) -> list[Any]:
     return sorted(ids, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
 
 
+def by_size(sizes: Mapping[Any, int], seed: int) -> list[Any]:
+    """The keys of `sizes` (id → images), largest first, equal sizes in a random order fixed by `seed`."""
+    return sorted(hash_order(sizes, seed), key=lambda each: -sizes[each])
+
+
 def quotas(n: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Split the count `n` by `shares` (sum 1) into whole numbers, by largest remainder, each at least 1.
 
@@ -42,7 +47,6 @@ def assign(units: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Se
     Raises:
         ValueError: naming the stratum that has fewer units than there are parts.
     """
-    rank = {unit: i for i, unit in enumerate(hash_order(units.index, seed))}
     parts: dict[Hashable, str] = {}
     for stratum, members in units.groupby("stratum", sort=True):
         try:
@@ -51,7 +55,7 @@ def assign(units: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Se
             raise ValueError(f"{stratum}: {error}") from None
         sizes: dict[Hashable, int] = members["size"].to_dict()
         dealt = dict.fromkeys(counts, 0)
-        for i, unit in enumerate(sorted(sizes, key=lambda u: (-sizes[u], rank[u])), start=1):
+        for i, unit in enumerate(by_size(sizes, seed), start=1):
             part = max(counts, key=lambda p: counts[p] * i / len(sizes) - dealt[p])
             dealt[part] += 1
             parts[unit] = part

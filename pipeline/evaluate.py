@@ -17,7 +17,7 @@ def main(task: str, backbone: str) -> None:
     logits, train_key = predict(Path(f"models/{task}/{backbone}.safetensors"), np.flatnonzero(scored))
     table = table[scored].reset_index(drop=True)
     table["label"] = tasks.labels(table["dx"], task)
-    labels = table["label"].map({name: c for c, name in enumerate(classes)}).to_numpy()
+    labels = tasks.numbers(table["label"], classes)
     val = table["split"].eq("val").to_numpy()
     temperature = metrics.fit_temperature(logits[val], labels[val])
     p = metrics.probabilities(logits, temperature).round(8)

@@ -24,7 +24,7 @@ def main(task: str, backbone: str) -> None:
 
     made, _ = load_model(Path(f"models/{task}/{backbone}.safetensors"))
     images = np.load("data/pixels.npy", mmap_mode="r")[every["row"]]
-    numbers = every["predicted"].map({name: c for c, name in enumerate(classes)}).to_numpy()
+    numbers = tasks.numbers(every["predicted"], classes)
     maps = explain.grad_cam(made, images, numbers)
     masks = np.array([explain.square_mask(path, images.shape[1]) for path in every["mask_path"]])
     has_mask = every["mask_path"].ne("").to_numpy() & every["image_id"].isin(measured).to_numpy()

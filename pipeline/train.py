@@ -16,7 +16,7 @@ def main(task: str, backbone: str) -> None:
     steps, dataset = files.read_json("data/augmentation.json"), files.read_json("metrics/index.json")["dataset"]
     split = files.read_csv("data/split.csv")
     classes, size, pixels = tasks.CLASSES[task], config.pixels.size, Path("data/pixels.npy")
-    labels = tasks.labels(split["dx"], task).map({name: c for c, name in enumerate(classes)}).to_numpy(np.int64)
+    labels = tasks.numbers(tasks.labels(split["dx"], task), classes)
 
     def batches(part: str) -> torch.utils.data.DataLoader:
         rows = np.flatnonzero(split["split"].eq(part))

@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from lesionbench import compare, metrics
 from lesionbench.errors import UserError
-from lesionbench.tasks import CLASSES
+from lesionbench.tasks import CLASSES, numbers
 
 TWO, SEVEN = CLASSES["melanoma"], CLASSES["diagnosis"]
 
@@ -40,7 +40,7 @@ def test_differences_are_those_of_the_single_evaluations_in_the_order_of_their_n
     assert list(found) == ["good - poor", "good - fair", "poor - fair"]
     single = {}
     for name, table in tables.items():
-        labels = compare.label_numbers(table, SEVEN)
+        labels = numbers(table["label"], SEVEN)
         single[name] = metrics.evaluate(compare.probabilities(table, SEVEN), labels, np.arange(300), SEVEN, 0, 0)
     for metric in compare.COMPARED:
         pair = found["good - poor"]
@@ -56,7 +56,7 @@ def test_paired_intervals_are_narrower_than_those_of_two_separate_samples() -> N
     second = first.copy()
     second.loc[:9, [f"p_{name}" for name in TWO]] = 0.5
     low, high = compare.paired_differences({"a": first, "b": second}, TWO, 300, 1)["a - b"]["roc_auc_ci"]
-    labels, p = compare.label_numbers(first, TWO), compare.probabilities(first, TWO)
+    labels, p = numbers(first["label"], TWO), compare.probabilities(first, TWO)
     alone = metrics.evaluate(p, labels, first["group_id"].to_numpy(), TWO, 300, 1)["roc_auc_ci"]
     assert high - low < 0.5 * (alone[1] - alone[0])
 
@@ -93,7 +93,7 @@ def test_the_ensemble_is_the_mean_of_the_probabilities() -> None:
     tables = {"a": predictions(0, SEVEN), "b": predictions(1, SEVEN)}
     found = compare.ensemble(tables, SEVEN, 0, 1)
     p = (compare.probabilities(tables["a"], SEVEN) + compare.probabilities(tables["b"], SEVEN)) / 2
-    labels = compare.label_numbers(tables["a"], SEVEN)
+    labels = numbers(tables["a"]["label"], SEVEN)
     assert found["log_loss"] == pytest.approx(sk.log_loss(labels, p))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, p.argmax(axis=1)))
 
@@ -117,7 +117,7 @@ def test_roc_curves_are_scikit_learn_s() -> None:
 def test_the_roc_curve_of_seven_classes_is_their_mean() -> None:
     table = predictions(0, SEVEN)
     curves = compare.roc_curves({"a": table}, SEVEN)
-    p, labels = compare.probabilities(table, SEVEN), compare.label_numbers(table, SEVEN)
+    p, labels = compare.probabilities(table, SEVEN), numbers(table["label"], SEVEN)
     expected = sk.roc_auc_score(labels, p, multi_class="ovr", average="macro")
     assert sk.auc(curves["fpr"], curves["tpr"]) == pytest.approx(expected, abs=0.01)
 
@@ -144,7 +144,7 @@ def test_the_confusion_has_a_row_an_image_and_backbone() -> None:
     found = compare.confusion(tables, SEVEN)
     assert len(found) == 600
     own = found[found["backbone"].eq("b")]
-    p, labels = compare.probabilities(tables["b"], SEVEN), compare.label_numbers(tables["b"], SEVEN)
+    p, labels = compare.probabilities(tables["b"], SEVEN), numbers(tables["b"]["label"], SEVEN)
     counts = pd.crosstab(own["actual"], own["predicted"]).reindex(index=SEVEN, columns=SEVEN, fill_value=0)
     assert (counts.to_numpy() == sk.confusion_matrix(labels, p.argmax(axis=1))).all()
 
@@ -155,7 +155,7 @@ def test_the_calibration_curve_adds_up_to_the_ece(classes: tuple[str, ...]) -> N
     curve = compare.calibration({"a": table}, classes)
     assert curve["n"].sum() == len(table)
     gap = (curve["n"] * (curve["accuracy"] - curve["confidence"]).abs()).sum() / len(table)
-    p, labels = compare.probabilities(table, classes), compare.label_numbers(table, classes)
+    p, labels = compare.probabilities(table, classes), numbers(table["label"], classes)
     assert gap == pytest.approx(metrics.compute(p, labels, np.ones((1, len(p))))["ece"][0], abs=1e-5)
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from lesionbench import figures
 from lesionbench.errors import UserError
 from lesionbench.metrics import ECE_BINS, compute, evaluate, interval, resample_groups
+from lesionbench.tasks import numbers
 
 COMPARED = ("balanced_accuracy", "roc_auc", "average_precision", "recall", "log_loss")
 CURVE_POINTS = 201
@@ -23,11 +24,6 @@ def check_alike(tables: Mapping[str, pd.DataFrame]) -> None:
     for other in others:
         if not tables[first][["image_id", "split", "label"]].equals(tables[other][["image_id", "split", "label"]]):
             raise UserError(f"predictions of {first} and {other} are not of the same images; run `dvc repro`")
-
-
-def label_numbers(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """Class numbers, int (n,), of the column label."""
-    return table["label"].map({name: c for c, name in enumerate(classes)}).to_numpy(int)
 
 
 def probabilities(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -43,7 +39,7 @@ def paired_differences(
     Both backbones are scored on the same resamples of groups, so that what is common to them cancels out.
     """
     first = next(iter(tables.values()))
-    labels, groups = label_numbers(first, classes), first["group_id"].to_numpy()
+    labels, groups = numbers(first["label"], classes), first["group_id"].to_numpy()
     draws = np.vstack([np.ones((1, len(labels))), resample_groups(groups, labels, samples, seed)])
     scores = {name: compute(probabilities(table, classes), labels, draws) for name, table in tables.items()}
     found: dict[str, dict[str, Any]] = {}
@@ -64,11 +60,11 @@ def ensemble(tables: Mapping[str, pd.DataFrame], classes: Sequence[str], samples
     first = next(iter(tables.values()))
     mean = np.mean([probabilities(table, classes) for table in tables.values()], axis=0)
     groups = first["group_id"].to_numpy()
-    return evaluate(mean, label_numbers(first, classes), groups, classes, samples, seed)
+    return evaluate(mean, numbers(first["label"], classes), groups, classes, samples, seed)
 
 
 def _one_against_rest(table: pd.DataFrame, classes: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    p, labels = probabilities(table, classes), label_numbers(table, classes)
+    p, labels = probabilities(table, classes), numbers(table["label"], classes)
     scored = [1] if len(classes) == 2 else range(len(classes))
     return [(p[:, c], labels == c) for c in scored if (labels == c).any() and not (labels == c).all()]
 
@@ -120,7 +116,7 @@ def calibration(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> p
     """Reliability of the predicted class by bins of confidence: columns backbone, confidence, accuracy, n."""
     parts = []
     for backbone, table in tables.items():
-        p, labels = probabilities(table, classes), label_numbers(table, classes)
+        p, labels = probabilities(table, classes), numbers(table["label"], classes)
         each = pd.DataFrame({"confidence": p.max(axis=1), "accuracy": p.argmax(axis=1) == labels})
         bins = np.minimum((each["confidence"] * ECE_BINS).astype(int), ECE_BINS - 1)
         grouped = each.groupby(bins).agg(

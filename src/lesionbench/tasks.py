@@ -1,5 +1,8 @@
 """The two tasks and their classes, in the order that every array of scores uses."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -25,3 +28,8 @@ def labels(dx: pd.Series, task: str) -> pd.Series:
     if task == "diagnosis":
         return dx
     return dx.eq("mel").map({True: "melanoma", False: "non_melanoma"})
+
+
+def numbers(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    """Positions of `names` in `classes`, int64 (n,)."""
+    return names.map({name: c for c, name in enumerate(classes)}).to_numpy(np.int64)

@@ -5,7 +5,7 @@ export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format ui track lock clean
+.PHONY: help setup repro test lint format compare gather ui track lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,12 @@ lint: setup  ## check format, imports and types
 format: setup  ## mend format and imports
 	ruff format .
 	ruff check --fix .
+
+compare: setup  ## a short table of the experiments (ARGS="--scores test")
+	python pipeline/experiments.py $(ARGS)
+
+gather: setup  ## mean and spread over seeds and folds
+	python pipeline/experiments.py --gather $(ARGS)
 
 ui: setup  ## open MLflow's comparison of backbones
 	mlflow ui

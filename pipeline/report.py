@@ -15,9 +15,12 @@ def main() -> None:
     config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "report")
     found = {stage: files.read_json(f"metrics/{stage}.json") for stage in STAGES}
     tasks = {task: read_task(task, config.backbones) for task in config.tasks}
-    tests: dict[str, Any] = {task: each["test"] for task, each in tasks.items()}
+    scores: dict[str, Any] = {task: {**each["evaluate"]} for task, each in tasks.items()}
+    for task, each in tasks.items():
+        if "ensemble" in each["test"]:
+            scores[task]["ensemble"] = {"test": each["test"]["ensemble"]}
     dataset, leaky = found["index"]["dataset"], found["split"]["leaky"]
-    files.write_json("metrics/summary.json", report.summarise(dataset, leaky, tests))
+    files.write_json("metrics/summary.json", report.summarise(dataset, leaky, scores))
     page = report.render(
         {
             "title": config.report.title,

@@ -304,7 +304,7 @@ def test_the_page_names_no_place_on_this_machine(render: Callable[..., str], tmp
     assert str(ROOT) not in html
 
 
-def test_the_summary_holds_all_test_metrics_and_keeps_null(render: Callable[..., str]) -> None:
+def test_the_summary_holds_all_metrics_of_test_and_val_and_keeps_null(render: Callable[..., str]) -> None:
     made = inputs()
     made["evaluate/diagnosis/resnet50"]["test"]["ece"] = None
     render(made)
@@ -313,7 +313,10 @@ def test_the_summary_holds_all_test_metrics_and_keeps_null(render: Callable[...,
     assert (summary["dataset"], summary["leaky"]) == ("phantom", False)
     for task in CLASSES:
         assert list(summary[task]) == [*BACKBONES, "ensemble"]
-        assert all(set(row) == set(metrics.METRICS) for row in summary[task].values())
+        wanted = {*metrics.METRICS, *(f"val_{name}" for name in metrics.METRICS)}
+        assert all(set(summary[task][backbone]) == wanted for backbone in BACKBONES)
+        assert set(summary[task]["ensemble"]) == set(metrics.METRICS)
+    assert summary["melanoma"]["resnet50"]["val_n"] == made["evaluate/melanoma/resnet50"]["val"]["n"]
     assert summary["diagnosis"]["resnet50"]["ece"] is None
     assert summary["melanoma"]["timm:tiny"]["balanced_accuracy"] == 0.31
 

@@ -53,22 +53,26 @@ MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 DECIMALS = 3
 
 
-def summarise(dataset: str, leaky: bool, tests: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The test metrics of all backbones: {"dataset", "leaky", task: {backbone: {metric: number or None}}}.
+def summarise(dataset: str, leaky: bool, scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The scores of all backbones: {"dataset", "leaky", task: {backbone: {metric: number or None}}}.
+
+    Metrics of the test split go by their names, those of the validation split by `val_<name>`.
 
     Args:
         dataset: name of the trainable cohort.
         leaky: whether the split leaks.
-        tests: task → backbone → scores, as `metrics.evaluate` gives them; what is no single number is left out.
+        scores: task → backbone → test and, where there is one, val: scores as `metrics.evaluate` gives them; what is
+            no single number is left out.
     """
-    scores = {
-        task: {
-            backbone: {name: value for name, value in found.items() if not isinstance(value, dict | list)}
-            for backbone, found in rows.items()
-        }
-        for task, rows in tests.items()
+
+    def numbers(found: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        return {f"{prefix}{name}": value for name, value in found.items() if not isinstance(value, dict | list)}
+
+    rows = {
+        task: {b: numbers(each["test"]) | numbers(each.get("val", {}), "val_") for b, each in by_backbone.items()}
+        for task, by_backbone in scores.items()
     }
-    return {"dataset": dataset, "leaky": leaky, **scores}
+    return {"dataset": dataset, "leaky": leaky, **rows}
 
 
 def data_uri(path: Path) -> str:

@@ -91,7 +91,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage["cmd"], shell=True, cwd=here, env=environment(state), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
-        outs = paths(stage.get("outs", []) + stage.get("metrics", []))
+        outs = paths(stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", []))
         stray = [
             file
             for file in files_below(here) - before

@@ -1,10 +1,12 @@
-"""What several test modules share: the project's root, and property tests that draw the same examples each time."""
+"""What several test modules share: the project's root, a run of the pipeline, and property tests that draw the same
+examples each time."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
+from mini_pipeline import ran  # noqa: F401 - a fixture
 
 # No shrinking: what is drawn from a seed gets no simpler, and a failure would take minutes to be told.
 PHASES = (Phase.explicit, Phase.generate)

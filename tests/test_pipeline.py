@@ -1,108 +1,14 @@
 """The pipeline run for real on a mini phantom: each stage alone, in a folder that holds only what it declares."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
-
-ROOT = Path(__file__).parents[1]
-TASK, BACKBONE = "melanoma", "efficientnet_lite0"
-EXEMPT = "src/lesionbench/params.py"
-
-
-def mini_params() -> dict:
-    config = yaml.safe_load((ROOT / "params.yaml").read_text())
-    config |= {"tasks": [TASK], "backbones": [BACKBONE]}
-    config["dataset"] |= {"source": "phantom", "phantom_lesions": 45}
-    config["pixels"]["size"] = 96
-    config["train"] |= {"epochs": 2, "weights": "imagenet"}
-    config["evaluate"]["bootstrap"] = config["compare"]["bootstrap"] = 50
-    config["explain"] |= {"images": 4, "measured": 6}
-    return config
-
-
-def declared_stages() -> dict[str, dict]:
-    text = (ROOT / "dvc.yaml").read_text()
-    for name, value in {"item.task": TASK, "item.backbone": BACKBONE, "dataset.path": "data/mine"}.items():
-        text = text.replace(f"${{{name}}}", value)
-    return yaml.safe_load(text)["stages"]
-
-
-def paths(entries: list) -> list[str]:
-    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-
-
-def copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copyfile(source, target)
-
-
-def restricted(config: dict, keys: list[str | dict]) -> dict:
-    """What of `config` the declared `keys` cover; the entry `params.yaml:` is all of it."""
-    found: dict = {}
-    for key in keys:
-        if isinstance(key, dict):
-            return config
-        section, _, name = key.partition(".")
-        if name:
-            found.setdefault(section, {})[name] = config[section][name]
-        else:
-            found[section] = config[section]
-    return found
-
-
-def files_below(folder: Path) -> set[str]:
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-def environment(state: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "DVC_ROOT": str(state), "LESIONBENCH_CACHE": str(state / "cache")}
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the outputs of all stages, each of which ran in a folder of its own."""
-    store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
-    config = mini_params()
-    for name, stage in declared_stages().items():
-        here = tmp_path_factory.mktemp(name)
-        for dep in [*paths(stage["deps"]), EXEMPT]:
-            made = store / dep
-            copy(made if made.exists() else ROOT / dep, here / dep)
-        (here / "params.yaml").write_text(yaml.safe_dump(restricted(config, stage["params"])))
-        before = files_below(here)
-        done = subprocess.run(
-            stage["cmd"], shell=True, cwd=here, env=environment(state), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
-        outs = paths(stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", []))
-        stray = [
-            file
-            for file in files_below(here) - before
-            if not any(file == out or file.startswith(f"{out}/") for out in outs)
-        ]
-        assert not stray, f"{name} wrote what it does not declare: {stray}"
-        for out in outs:
-            assert (here / out).exists(), f"{name} did not write {out}"
-            copy(here / out, store / out)
-    (state / "store").symlink_to(store)
-    return state
+from mini_pipeline import BACKBONE, ROOT, TASK, copy, declared_stages, environment, mini_params
 
 
 def read_json(ran: Path, path: str) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
-from mini_pipeline import ran  # noqa: F401 - a fixture
+from mini_pipeline import call, project, ran  # noqa: F401 - fixtures
 
 # No shrinking: what is drawn from a seed gets no simpler, and a failure would take minutes to be told.
 PHASES = (Phase.explicit, Phase.generate)

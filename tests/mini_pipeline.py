@@ -1,9 +1,11 @@
 """What the tests of the pipeline share: mini params, what dvc.yaml declares, and a run of each stage alone."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 TASK, BACKBONE = "melanoma", "efficientnet_lite0"
 EXEMPT = "src/lesionbench/params.py"
+PROJECT = (".dvc", ".dvcignore", ".gitignore", "data", "dvc.yaml", "pipeline", "requirements.lock", "src", "weights")
+Command = Callable[..., str]
 
 
 def mini_params() -> dict:
@@ -100,3 +104,48 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copy(here / out, store / out)
     (state / "store").symlink_to(store)
     return state
+
+
+@pytest.fixture(scope="session")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run a command in a folder, away from the settings and caches of whoever runs the tests; returns what it said."""
+    home = tmp_path_factory.mktemp("home")
+    own = ("DVC_", "GIT_", "MLFLOW_", "LESIONBENCH_")
+    env = os.environ.items()
+    kept = {name: value for name, value in env if not name.startswith(own) and not name.lower().endswith("_proxy")}
+    kept |= {"HOME": str(home), "CI": "true", "DVC_NO_ANALYTICS": "true", "GIT_CONFIG_NOSYSTEM": "true"}
+    kept |= {f"DVC_{name}": str(home / name) for name in ("GLOBAL_CONFIG_DIR", "SYSTEM_CONFIG_DIR", "SITE_CACHE_DIR")}
+    kept |= {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    kept |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(folder: Path, *command: str, status: int = 0, **more: str) -> str:
+        env = {**kept, **{name: value for name, value in os.environ.items() if name.startswith("AWS_")}, **more}
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == status, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def project(ran: Path, call: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of its own with the results of a run, committed to git and DVC."""
+    folder = tmp_path_factory.mktemp("project")
+    # What git would track: a machine's own weights, images and settings stay out, as they would of a clone.
+    command = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROJECT)
+    for name in call(ROOT, *command).splitlines():
+        if (ROOT / name).exists():
+            copy(ROOT / name, folder / name)
+    for made in (ran / "store").iterdir():
+        call(folder, "cp", "-r", str(made), ".")
+    (folder / "params.yaml").write_text(yaml.safe_dump(mini_params()))
+    call(folder, "git", "init", "--quiet")
+    call(folder, "dvc", "commit", "--force")
+    call(folder, "git", "add", ".")
+    call(folder, "git", "commit", "--quiet", "--message", "results")
+    return folder
+
+
+def stages_run(output: str) -> list[str]:
+    """Names of the stages that DVC said it ran."""
+    return re.findall(r"Running stage '(.+)'", output)

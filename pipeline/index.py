@@ -12,7 +12,7 @@ def main() -> None:
     try:
         table = index.build_index(Path("data/raw"), cohort, dataset.max_lesions, config.seed)
     except errors.UserError as error:
-        if dataset.source != "folder":
+        if dataset.source != "folder" or "data/raw" not in str(error):
             raise
         raise errors.UserError(f"{error}\n(data/raw is a copy of {dataset.path}: mend it there)") from None
     files.write_csv("data/index.csv", table)

@@ -1,6 +1,7 @@
 """The tables of the EDA: counts that add up, blanks that are shown as missing."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -81,6 +82,7 @@ def test_values_from_the_metadata_may_be_numbers_or_look_like_formulas(table: pd
         numbers, figure = found[name]
         assert numbers.to_numpy().sum() == len(table)
         figures.save(figure, tmp_path / f"{name}.svg")
+        ElementTree.parse(tmp_path / f"{name}.svg")
     assert set(found["localization"][0].columns) == set(map(str, odd))
 
 

@@ -145,9 +145,9 @@ def _faults(table: pd.DataFrame) -> list[str]:
         for i in np.flatnonzero(bad)
     ]
     for lesion, dx in table.groupby("lesion_id", sort=True)["dx"]:
-        if dx.nunique() > 1 and lesion != "":
-            found = " and ".join(sorted(dx.unique()))
-            faults.append((int(dx.index[0]), f"lesion {lesion} has dx {found}; a lesion has one"))
+        if dx.nunique() > 1 and lesion.lower() not in UNKNOWN:
+            found, first = " and ".join(sorted(dx.unique())), int(dx.index[0])
+            faults.append((first, f"row {first}: lesion {lesion} has dx {found}; allowed: one a lesion"))
     return [text for _, text in sorted(faults)]
 
 
@@ -159,7 +159,7 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, st
     try:
         with Image.open(path, formats=FORMATS) as image:
             # Pillow calls 16 bits a channel RGB as well, and would drop half of them.
-            mode = "16 bits" if "16" in str(image.tile[0][3]) else image.mode
+            mode = "16 bits" if ";16" in str(image.tile) else image.mode
             if mode != "RGB":
                 said = f"{mode} ({MODES[mode]})" if mode in MODES else mode
                 return f"{path} has mode {said}; allowed: 8-bit RGB"
@@ -248,7 +248,7 @@ def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> p
     for folder in sorted((raw / "external").glob("*/")):
         if folder.name in (cohort, *NO_COHORTS):
             taken = ", ".join((cohort, *NO_COHORTS))
-            raise UserError(f"an external cohort is called {folder.name}; rename its folder, {taken} are taken")
+            raise UserError(f"{folder}: an external cohort is called {folder.name}; rename it, {taken} are taken")
         table = read_metadata(folder / "labels.csv", lesions_known=False)
         cohorts.append((table, match_files(folder / "images", table, folder.name), folder / "masks", folder.name))
     index = pd.concat([index_cohort(*each) for each in cohorts]).sort_values("image_id", ignore_index=True)

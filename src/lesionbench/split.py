@@ -86,8 +86,8 @@ def split_images(
     except ValueError as error:
         what = "lesions" if scheme == "lesion" else "images"
         raise UserError(
-            f"too few {what} to split: {error}; take more data (dataset.max_lesions, split.images), "
-            "fewer folds, or leave the diagnosis out of the metadata"
+            f"too few {what} to split: {error}; add data, raise dataset.max_lesions, "
+            "lower split.folds, or leave the diagnosis out of the metadata"
         ) from None
     if folds is not None:
         named = {str(fold): "test", str((fold + 1) % folds): "val"}

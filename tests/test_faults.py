@@ -51,6 +51,11 @@ def train(name: str, plant: Plant, *words: str, backbone: str = "resnet50") -> C
     return Case(name, plant, "train", words, ("melanoma", backbone), prepared=True)
 
 
+def broken_model(here: Path) -> None:
+    ready_to_train(here)
+    files.write_bytes(here / "models/melanoma/x.safetensors", b"\x10" + bytes(7) + b"{}")
+
+
 def bad_params(name: str, plant: Plant, *words: str) -> Case:
     return Case(name, plant, "download", ("params.yaml", *words))
 
@@ -164,6 +169,14 @@ CASES = [
     train("missing weights", weights("x.pth", None), "weights/x.pth, which does not exist"),
     train("a text as weights", weights("x.pth", b"hello"), "weights/x.pth is not a file of weights"),
     train("weights cut short", weights("x.safetensors", b"\x10" + bytes(7) + b"{}"), "x.safetensors is not a file of"),
+    Case(
+        "a model cut short",
+        broken_model,
+        "evaluate",
+        ("x.safetensors is not a model file", "dvc repro"),
+        ("melanoma", "x"),
+        True,
+    ),
     train("weights of another network", weights("x.safetensors", {"a": np.zeros(2)}), "does not fit resnet50", "conv1"),
 ]
 

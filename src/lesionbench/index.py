@@ -145,7 +145,7 @@ def _faults(table: pd.DataFrame) -> list[str]:
         for i in np.flatnonzero(bad)
     ]
     for lesion, dx in table.groupby("lesion_id", sort=True)["dx"]:
-        if dx.nunique() > 1 and lesion.lower() not in UNKNOWN:
+        if dx.nunique() > 1 and str(lesion).lower() not in UNKNOWN:
             found, first = " and ".join(sorted(dx.unique())), int(dx.index[0])
             faults.append((first, f"row {first}: lesion {lesion} has dx {found}; allowed: one a lesion"))
     return [text for _, text in sorted(faults)]

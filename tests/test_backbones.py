@@ -136,6 +136,25 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         build(name, 2, 64)
 
 
+def test_the_nearest_names_are_told() -> None:
+    with pytest.raises(UserError, match="near are timm:convnext_tiny"):
+        build("timm:convnet_tiny", 2, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "why"),
+    [
+        ("inception_v3", 64, "no images of this size"),
+        ("timm:gcvit_xxtiny", 80, "no images of this size"),
+        ("timm:crossvit_9_240", 64, "heads"),
+        ("timm:dla34", 64, "not a linear one"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_here_is_refused_when_it_is_built(name: str, size: int, why: str) -> None:
+    with pytest.raises(UserError, match=f"{name} cannot be built at {size} px.*{why}"):
+        build(name, 2, size)
+
+
 @pytest.mark.parametrize("classes", [1000, 7])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_weights_file_is_loaded_all_but_its_head(tmp_path: Path, suffix: str, classes: int) -> None:

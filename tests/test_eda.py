@@ -1,6 +1,7 @@
 """The tables of the EDA: counts that add up, blanks that are shown as missing."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lesionbench import eda
+from lesionbench import eda, figures
 from lesionbench.tasks import DIAGNOSES
 
 
@@ -72,6 +73,24 @@ def test_every_table_comes_with_a_figure_and_blanks_are_called_missing(table: pd
     assert source.loc["df"].to_dict() == {"a": 1, "b": 0, "missing": 1}
     for name in ("sex", "localization", "source"):
         assert found[name][0].to_numpy().sum() == len(table)
+
+
+def test_values_from_the_metadata_may_be_numbers_or_look_like_formulas(table: pd.DataFrame, tmp_path: Path) -> None:
+    odd = [*range(6), r"$\frac$", "<b>x^2</b>", "$a_$"]
+    found = eda.tables(table.assign(source=range(9), localization=odd), table)
+    for name in ("source", "localization"):
+        numbers, figure = found[name]
+        assert numbers.to_numpy().sum() == len(table)
+        figures.save(figure, tmp_path / f"{name}.svg")
+        ElementTree.parse(tmp_path / f"{name}.svg")
+    assert set(found["localization"][0].columns) == set(map(str, odd))
+
+
+def test_a_value_called_other_stands_with_the_rare_ones(table: pd.DataFrame) -> None:
+    source = ["other"] * 2 + list("abcdefg")
+    numbers = eda.tables(table.assign(source=source), table)["source"][0]
+    assert numbers.columns.is_unique
+    assert numbers.to_numpy().sum() == len(table)
 
 
 def test_the_summary_is_plain_numbers(table: pd.DataFrame) -> None:

@@ -1,19 +1,27 @@
 """params.yaml: every fault is named with what is allowed, and a stage reads what it declares."""
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lesionbench import params
 from lesionbench.errors import UserError
 
 
+@cache
+def committed(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def raw(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    return copy.deepcopy(committed(root))
 
 
 def load(tmp_path: Path, raw: Any, *keys: str) -> params.Params:
@@ -46,7 +54,11 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
         ("train.epochs", "three", "integer"),
         ("train.epochs", 0, "greater than or equal to 1"),
         ("train.epochs", True, "integer"),
-        ("train.learning_rate", "1e-3", "number"),
+        ("train.learning_rate", "1e-3", "write 0.001"),
+        ("train.learning_rate", float("inf"), "finite"),
+        ("train.batch_size", "16", "write 16"),
+        ("dataset.max_lesions", "None", "write null"),
+        ("dataset.mirror", "", "at least 1"),
         ("train.learning_rate", 0, "greater than 0"),
         ("train.devices", "many", "auto"),
         ("train.workers", -1, "greater than or equal to 0"),
@@ -76,10 +88,11 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
         ("tasks", ["melanoma", "melanoma"], "listed twice"),
         ("tasks", [], "at least 1"),
         ("tasks", ["nevus"], "diagnosis"),
+        ("tasks", "melanoma", "write [melanoma]"),
         ("backbones", ["resnet99"], "resnet50"),
         ("backbones", "resnet50", "list"),
         ("seed", -1, "greater than or equal to 0"),
-        ("report", None, "dictionary"),
+        ("report", None, "section"),
     ],
 )
 def test_a_fault_names_its_key_and_what_is_allowed(
@@ -111,6 +124,11 @@ def test_an_unknown_key_is_named(tmp_path: Path, raw: dict[str, Any], key: str) 
     assert f"{key}: unknown key" in fault(tmp_path, change(raw, key, 1))
 
 
+@pytest.mark.parametrize(("key", "meant"), [("train.epoch", "epochs"), ("evalute", "evaluate")])
+def test_a_key_that_is_nearly_right_is_put_right(tmp_path: Path, raw: dict[str, Any], key: str, meant: str) -> None:
+    assert f"{key}: unknown key; did you mean {meant}?" in fault(tmp_path, change(raw, key, 1))
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path, raw: dict[str, Any]) -> None:
     text = fault(tmp_path, change(change(change(raw, "train.epochs", 0), "seed", "a"), "colour", 1))
     assert all(key in text for key in ("train.epochs", "seed", "colour"))
@@ -139,11 +157,83 @@ def test_a_partial_file_is_checked_all_the_same(tmp_path: Path) -> None:
     assert "missing" not in text
 
 
-@pytest.mark.parametrize("content", [b"seed: [1", b"", b"- a\n- b\n", b"title: \xff\xfe"])
-def test_a_file_that_is_no_params_file_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no sections"),
+        (b"- a\n- b\n", "no sections"),
+        (b"seed: 1\ntasks: [1", "line 2: expected"),
+        (b"seed: 1\ntitle: \xff\xfe", "line 2 has the byte 0xff"),
+        (b"seed: 1\ntrain:\n\tepochs: 3\n", "line 3: found a tab"),
+        (b"seed: 1\ntasks: []\nseed: 2\n", "line 3: the key seed stands here and in line 1"),
+        (b"train:\n  epochs: 3\n  epochs: 5\n", "line 3: the key epochs stands here and in line 2"),
+        (b"a: 2001-13-45\n", "not valid YAML"),
+        (b"a: !!bool maybe\n", "not valid YAML"),
+        (b"a: " + b"[" * 1000, "not valid YAML"),
+        (b"? [a]\n: 1\n", "unhashable"),
+    ],
+)
+def test_a_file_that_is_no_params_file_is_named_with_the_line(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "params.yaml").write_bytes(content)
-    with pytest.raises(UserError, match=r"params\.yaml"):
+    with pytest.raises(UserError, match=r"params\.yaml") as caught:
         params.load(path=tmp_path / "params.yaml")
+    assert said in str(caught.value)
+
+
+def test_an_alias_may_merge_what_a_section_says_again(tmp_path: Path) -> None:
+    text = "a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  x: 3\n"
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        params.load(path=tmp_path / "params.yaml")
+    assert "a: unknown key" in str(caught.value)
+    assert "stands here" not in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=6),
+        st.dates(),
+        st.binary(max_size=3),
+        st.sampled_from([1, 0.5, "none", "auto", "1e-3", "folder", "melanoma", "resnet50", "timm:x", "10" * 30]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_any_tree_of_values_loads_as_it_is_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, root: Path, data: st.DataObject
+) -> None:
+    tree = copy.deepcopy(committed(root))
+    for _ in range(data.draw(st.integers(1, 3))):
+        sections = [part for part in tree.values() if isinstance(part, dict) and part]
+        part = data.draw(st.sampled_from([tree, *sections, *sections])) if sections else tree
+        key = data.draw(st.sampled_from([*part, *part, "new", 3, None]))
+        if data.draw(st.integers(0, 3)) == 0:
+            part.pop(key, None)
+        else:
+            part[key] = data.draw(VALUES)
+    try:
+        config = load(tmp_path_factory.mktemp("any"), tree, *params.Params.model_fields)
+    except UserError:
+        return
+    assert config.model_dump() == tree
+    assert config.split.val + config.split.test < 1
+
+
+@settings(max_examples=150)
+@given(content=st.binary(max_size=40) | st.text("abc:-[]{}&*!?|>'\"%@`#, \t\n<=.0~", max_size=40).map(str.encode))
+def test_any_file_is_refused_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("any") / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        params.load("seed", path=path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -116,5 +116,5 @@ def test_units_of_equal_size_are_dealt_at_random() -> None:
 
 def test_a_stratum_with_too_few_units_is_named() -> None:
     table = pd.DataFrame({"stratum": ["mel"] * 9 + ["df"] * 2, "size": 1}, index=[f"u{i}" for i in range(11)])
-    with pytest.raises(ValueError, match="df: 2 "):
+    with pytest.raises(ValueError, match="df has 2; allowed: 3 or more"):
         assign(table, {"a": 0.4, "b": 0.3, "c": 0.3}, 0)

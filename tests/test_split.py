@@ -222,9 +222,24 @@ def test_external_images_of_an_own_lesion_are_excluded() -> None:
 
 
 def test_a_diagnosis_with_too_few_lesions_is_named() -> None:
-    index = make_index([("nv", ["a"])] * 30 + [("df", ["a"] * 5)] * 2)
-    with pytest.raises(UserError, match=r"df: 2 .*fewer splits"):
+    index = make_index([("nv", ["a"])] * 30 + [("df", ["a"] * 5)] * 2 + [("mel", ["a"])])
+    with pytest.raises(UserError, match=r"lesions.* df has 2, mel has 1; allowed: 3 or more"):
         run(index)
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "bare"),
+    [(["a", "a"], {"images": "singletons"}, "train, val, test"), (["a"], {"holdout_source": "a"}, "train, val")],
+)
+def test_a_split_that_would_be_empty_is_refused(sources: list[str], options: dict[str, Any], bare: str) -> None:
+    with pytest.raises(UserError, match=f"no image is left for {bare} with"):
+        run(make_index([("nv", sources)] * 30), **options)
+
+
+def test_sources_may_have_numbers_for_names() -> None:
+    index = make_index([("nv", [source]) for source in "12" * 20])
+    numbers = index.assign(source=index["source"].astype(int))
+    assert run(numbers, holdout_source="2").equals(run(index, holdout_source="2"))
 
 
 def test_numeric_ids_are_split_like_others() -> None:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,15 @@ def build(name: str, classes: int, size: int, weights: str = "none") -> Backbone
     pretrained = weights == "imagenet"
     try:
         made = _torchvision(name, size, pretrained) if not _is_timm(name) else _timm(name, size, pretrained)
-    except (OSError, RuntimeError, ValueError) as error:
+        _try_out(made, size)
+    except (OSError, RuntimeError, ValueError, AssertionError, AttributeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         advice = (
             " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
             "whose weights are installed."
         )
         raise UserError(
-            f"{name} with {weights} weights cannot be built at {size} px: {reason}.{advice if pretrained else ''}"
+            f"{name} cannot be built at {size} px with weights {weights}: {reason}.{advice if pretrained else ''}"
         ) from None
     if weights not in ("none", "imagenet"):
         load_file(made, Path(weights), name)
@@ -58,6 +60,18 @@ def build(name: str, classes: int, size: int, weights: str = "none") -> Backbone
 
 def _is_timm(name: str) -> bool:
     return name == "efficientnet_lite0" or name.startswith("timm:")
+
+
+def _try_out(made: Backbone, size: int) -> None:
+    """Raise ValueError unless the network can be given another head, and takes images of this size."""
+    if not isinstance(made.network.get_submodule(made.head), nn.Linear):
+        raise ValueError(f"its last layer {made.head} is not a linear one")
+    try:
+        with torch.no_grad():
+            made.network.eval()(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ValueError(f"it takes no images of this size, set another pixels.size ({error})") from None
+    made.network.train()
 
 
 def _torchvision(name: str, size: int, pretrained: bool) -> Backbone:
@@ -92,10 +106,14 @@ def _timm(name: str, size: int, pretrained: bool) -> Backbone:
         if pretrained:
             _load_packaged_lite0(network)
     else:
+        short = name.removeprefix("timm:")
+        if not timm.is_model(short):
+            near = ", ".join(f"timm:{each}" for each in get_close_matches(short, timm.list_models()))
+            raise ValueError(f"timm has no such network{f'; near are {near}' if near else ''}")
         try:
-            network = timm.create_model(name.removeprefix("timm:"), pretrained=pretrained, img_size=size)
+            network = timm.create_model(short, pretrained=pretrained, img_size=size)
         except TypeError:  # only networks with a fixed grid of patches take a size
-            network = timm.create_model(name.removeprefix("timm:"), pretrained=pretrained)
+            network = timm.create_model(short, pretrained=pretrained)
     config = network.pretrained_cfg
     if hasattr(network, "blocks") and getattr(network, "num_prefix_tokens", None):
         layer = f"blocks.{len(network.blocks) - 1}.norm1"  # behind the last attention patches have no gradient
@@ -123,7 +141,7 @@ def _replace_head(made: Backbone, classes: int) -> None:
     def renew(name: str) -> None:
         parent, _, child = name.rpartition(".")
         old = made.network.get_submodule(name)
-        assert isinstance(old, nn.Linear), f"{name} is not a linear layer"
+        assert isinstance(old, nn.Linear)
         setattr(made.network.get_submodule(parent), child, nn.Linear(old.in_features, classes))
 
     renew(made.head)
@@ -150,8 +168,12 @@ def load_file(made: Backbone, path: Path, name: str) -> None:
         own = made.network.state_dict()
         fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
     except Exception as error:  # torch, pickle and safetensors each raise their own
+        reason = f"{error}" if path.suffix == ".safetensors" else "torch finds no state dict in it"
+        if str(error).startswith("Weights only load failed"):
+            reason = "it is damaged, or holds more than tensors"
         raise UserError(
-            f"{path} is not a file of weights: {(str(error).splitlines() or [type(error).__name__])[0]}"
+            f"{path} is not a file of weights: {reason}; allowed: a state dict, as safetensors writes it or "
+            "torch.save(model.state_dict(), file)"
         ) from None
     heads = (f"{made.head}.", "AuxLogits.")
     lacking = [key for key in own if key not in fits and not key.startswith(heads)]

@@ -77,12 +77,19 @@ def _download(url: str, part: Path, checked: bool) -> None:
         most = max(most, size)
         if failures >= ATTEMPTS:
             raise UserError(
-                f"cannot fetch {url}: gave up after {failures} attempts in a row ({reason}); "
+                f"cannot fetch {url}: gave up after {failures} attempts in a row ({_in_short(reason)}); "
                 "dataset.mirror can name a copy, as a URL or a folder"
             ) from reason
         delay = BACKOFF * 2 ** (failures - 1)
-        print(f"{url}: {reason}; trying again in {delay:g} s", file=sys.stderr, flush=True)
+        print(f"{url}: {_in_short(reason)}; trying again in {delay:g} s", file=sys.stderr, flush=True)
         time.sleep(delay)
+
+
+def _in_short(error: BaseException) -> str:
+    """What lies at the bottom of an error: "Connection refused" under three layers of pools and retries."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _transfer(url: str, part: Path, checked: bool) -> None:

@@ -47,10 +47,11 @@ def draw_classes(counts: pd.DataFrame) -> Figure:
 
 def _by_dx(table: pd.DataFrame, column: str, most: int = 20) -> pd.DataFrame:
     """Images by diagnosis and value of `column`, blanks as "missing"; commonest first, beyond `most` as "other"."""
-    values = table[column].fillna("").replace("", "missing")
+    values = table[column].fillna("").astype(str).replace("", "missing")
     order = list(values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index)
     if len(order) > most:
-        values, order = values.where(values.isin(order[: most - 1]), "other"), [*order[: most - 1], "other"]
+        order = [*[name for name in order if name != "other"][: most - 1], "other"]
+        values = values.where(values.isin(order), "other")
     return pd.crosstab(table["dx"], values).reindex(DIAGNOSES, fill_value=0)[order]
 
 

@@ -27,6 +27,7 @@ STYLE: Any = {
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in the metadata is a $
     "svg.hashsalt": "lesionbench",
     "svg.fonttype": "path",
 }

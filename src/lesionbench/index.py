@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -20,41 +19,61 @@ COLUMNS = [
     *("path", "mask_path", "width", "height", "sha256", "pixels_sha256"),
 ]
 OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
+FORMATS = ("JPEG", "PNG")
 UNKNOWN = ("", "unknown", "nan", "na", "n/a", "none")
 SEXES = ("female", "male")
+SUFFIXES = (".jpg", ".jpeg", ".png")
+CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]"
+NO_COHORTS = ("train", "val", "test")
+MODES = {"1": "black and white", "L": "grey", "LA": "grey", "P": "palette", "RGBA": "transparency"}
 OLDEST = 120
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV or tab-separated table as text, blanks as ""; UTF-8 with or without BOM, or Latin-1."""
+    """Read a table as text, blanks as "": UTF-8 (a BOM is legal), cells parted by comma, tab or semicolon.
+
+    Row numbers, the index, count the rows of the file from 1; blank ones are left out.
+    """
+    text = _read_text(path)
+    header = text.lstrip().partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",\t;", key=header.count))
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    header = text.partition("\n")[0]
-    delimiter = "\t" if header.count("\t") > header.count(",") else ","
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    if not rows:
+        rows = {i: [cell.strip() for cell in row] for i, row in enumerate(reader, start=1)}
+    except csv.Error as error:
+        raise UserError(
+            f'{path} is not a table: {error}, near line {reader.line_num}; is a quote (") left open?'
+        ) from None
+    rows = {i: row for i, row in rows.items() if any(row)}
+    if len(rows) < 2:
         raise UserError(f"{path} has no rows below its header")
-    columns = [name.strip() for name in rows[0]]
-    if len(set(columns)) < len(columns):
-        raise UserError(f"{path} names a column twice in its header: {', '.join(columns)}")
+    columns = rows.pop(min(rows))
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UserError(f"{path} has two columns of the name {twice[0]!r}; leave one of them out")
     faults = [
         f"row {i}: {len(row)} cells, the header has {len(columns)}"
-        for i, row in enumerate(rows[1:], start=2)
-        if row and len(row) != len(columns)
+        + ('; is a quote (") left open?' if any("\n" in cell for cell in row) else "")
+        for i, row in rows.items()
+        if len(row) != len(columns)
     ]
     if faults:
         raise list_faults(f"{path} has faults", faults)
-    numbered = {i: row for i, row in enumerate(rows[1:], start=2) if row}
-    if not numbered:
-        raise UserError(f"{path} has no rows below its header")
-    table = pd.DataFrame.from_dict(numbered, orient="index", columns=columns, dtype=object)
-    return table.apply(lambda column: column.str.strip())
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=object)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+    else:
+        if "\0" not in text:
+            return text
+        line, byte = text[: text.index("\0")].count("\n") + 1, 0
+    # A guess at the encoding would turn names into others without a word.
+    raise UserError(f"{path} is not UTF-8 text: line {line} has the byte 0x{byte:02X}; save it as CSV UTF-8")
 
 
 def read_metadata(path: Path, lesions_known: bool) -> pd.DataFrame:
@@ -88,7 +107,8 @@ def read_metadata(path: Path, lesions_known: bool) -> pd.DataFrame:
     if faults:
         raise list_faults(f"{path} has faults", faults)
     table["age"] = pd.to_numeric(table["age"])
-    return table.reset_index(drop=True)
+    # Other columns could have the name of one of the index's own.
+    return table[["image_id", "lesion_id", "dx", *OPTIONAL]].reset_index(drop=True)
 
 
 def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
@@ -107,10 +127,13 @@ def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
 def _faults(table: pd.DataFrame) -> list[str]:
     """Every fault as "row N: what was found: what is allowed"; row 1 is the header."""
     age = pd.to_numeric(table["age"], errors="coerce")
+    suffix = table["image_id"].str.lower().str.endswith(SUFFIXES)
     checks = [
-        ("image_id", ~table["image_id"].map(lambda v: bool(re.fullmatch(r"[\w.-]+", v))), "letters, digits, . _ -"),
+        ("image_id", ~table["image_id"].str.fullmatch(r"[\w.-]{1,100}"), "1 to 100 letters, digits, . _ -"),
+        ("image_id", suffix, "the file's name without its suffix"),
         ("image_id", table["image_id"].duplicated(keep=False), "each image once"),
-        ("lesion_id", table["lesion_id"].eq(""), "any text but none"),
+        ("lesion_id", table["lesion_id"].str.lower().isin(UNKNOWN), "a name for each lesion, unknown is none"),
+        *((name, table[name].str.contains(CONTROL), "text in one line") for name in ("lesion_id", *OPTIONAL)),
         ("dx", ~table["dx"].isin(DIAGNOSES), ", ".join(DIAGNOSES)),
         ("age", table["age"].ne("") & ~age.between(0, OLDEST), f"0 to {OLDEST}, or blank"),
         ("sex", ~table["sex"].isin(["", *SEXES]), ", ".join(SEXES) + ", unknown or blank"),
@@ -122,9 +145,9 @@ def _faults(table: pd.DataFrame) -> list[str]:
         for i in np.flatnonzero(bad)
     ]
     for lesion, dx in table.groupby("lesion_id", sort=True)["dx"]:
-        if dx.nunique() > 1 and lesion != "":
-            found = " and ".join(sorted(dx.unique()))
-            faults.append((int(dx.index[0]), f"lesion {lesion} has dx {found}; a lesion has one"))
+        if dx.nunique() > 1 and str(lesion).lower() not in UNKNOWN:
+            found, first = " and ".join(sorted(dx.unique())), int(dx.index[0])
+            faults.append((first, f"row {first}: lesion {lesion} has dx {found}; allowed: one a lesion"))
     return [text for _, text in sorted(faults)]
 
 
@@ -134,20 +157,25 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, st
 
     opened = path
     try:
-        with Image.open(path) as image:
-            if image.mode != "RGB":
-                return f"{path} has mode {image.mode}; allowed: 8-bit RGB"
+        with Image.open(path, formats=FORMATS) as image:
+            # Pillow calls 16 bits a channel RGB as well, and would drop half of them.
+            mode = "16 bits" if ";16" in str(image.tile) else image.mode
+            if mode != "RGB":
+                said = f"{mode} ({MODES[mode]})" if mode in MODES else mode
+                return f"{path} has mode {said}; allowed: 8-bit RGB"
             pixels = np.asarray(image)
         if mask_path is not None:
             opened = mask_path
-            with Image.open(mask_path) as mask:
+            with Image.open(mask_path, formats=FORMATS) as mask:
                 if mask.size != image.size:
                     sizes = "{}x{} pixels, its image {}x{}".format(*mask.size, *image.size)
                     return f"{mask_path} has {sizes}; they must be equal"
                 mask.load()
     except UnidentifiedImageError:
-        return f"{opened} is {'not an image' if opened.stat().st_size else 'an empty file'}"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"{opened} is {'not a JPEG or PNG image' if opened.stat().st_size else 'an empty file'}"
+    except Image.DecompressionBombError as error:
+        return f"{opened} is too large: {error}"
+    except (OSError, SyntaxError, ValueError) as error:
         return f"{opened} is damaged: {error}"
     content = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
     return *image.size, sha256(path), content
@@ -216,12 +244,14 @@ def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> p
     files = match_files(raw / "images", table, cohort)
     if max_lesions is not None:
         table = subset_lesions(table, max_lesions, seed)
-    parts = [index_cohort(table, files, raw / "masks", cohort)]
+    cohorts = [(table, files, raw / "masks", cohort)]
     for folder in sorted((raw / "external").glob("*/")):
+        if folder.name in (cohort, *NO_COHORTS):
+            taken = ", ".join((cohort, *NO_COHORTS))
+            raise UserError(f"{folder}: an external cohort is called {folder.name}; rename it, {taken} are taken")
         table = read_metadata(folder / "labels.csv", lesions_known=False)
-        files = match_files(folder / "images", table, folder.name)
-        parts.append(index_cohort(table, files, folder / "masks", folder.name))
-    index = pd.concat(parts).sort_values("image_id", ignore_index=True)
+        cohorts.append((table, match_files(folder / "images", table, folder.name), folder / "masks", folder.name))
+    index = pd.concat([index_cohort(*each) for each in cohorts]).sort_values("image_id", ignore_index=True)
     twice = index.loc[index["image_id"].duplicated(keep=False), ["image_id", "cohort"]]
     if len(twice):
         faults = [f"{image_id} in {cohort}" for image_id, cohort in twice.itertuples(index=False)]

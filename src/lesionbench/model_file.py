@@ -39,7 +39,7 @@ def read_metadata(path: Path) -> dict[str, object]:
         with safe_open(path, framework="np") as stored:
             found = stored.metadata() or {}
     except Exception as error:
-        raise UserError(f"{path} is not a model file: {error}") from None
+        raise UserError(f"{path} is not a model file: {error}; `dvc repro` brings it back") from None
     missing = [name for name in FIELDS if name not in found]
     if missing:
         raise UserError(f"{path} lacks the metadata {', '.join(missing)}; lesionbench did not write it")

@@ -1,5 +1,9 @@
 """The types of params.yaml. They carry no defaults: DVC would not see one change."""
 
+import reprlib
+from collections.abc import Hashable
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +16,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Text = Annotated[str, Field(min_length=1)]
 AutoOrCount = Literal["auto"] | Count
 Task = Literal["melanoma", "diagnosis"]
 Backbone = Annotated[
@@ -25,11 +30,11 @@ class Section(BaseModel):
 
 class Dataset(Section):
     source: Literal["phantom", "ham10000", "folder"]
-    mirror: str | None
-    path: str
-    external: list[str]
+    mirror: Text | None
+    path: Text
+    external: list[Text]
     max_lesions: Count | None
-    phantom_lesions: Annotated[int, Field(ge=21)]
+    phantom_lesions: Annotated[int, Field(ge=22)]  # three of each kind, and the nevus that has two ids
 
 
 class Duplicates(Section):
@@ -48,7 +53,9 @@ class Split(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Split":
         if self.val + self.test >= 1:
-            raise ValueError(f"val + test is {self.val + self.test:g}; it must stay below 1, or nothing trains")
+            raise ValueError(
+                f"val + test is {self.val:g} + {self.test:g}; it must stay below 1, or nothing is left to train on"
+            )
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold is {self.fold}; with {self.folds} folds it must be 0 to {self.folds - 1}")
         if self.folds is not None and self.holdout_source is not None:
@@ -170,12 +177,7 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     Raises:
         UserError: naming every key that is unknown, missing, mistyped or out of range, and what is allowed.
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist here; run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    raw = _read(Path(path))
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no sections; `git checkout {path}` brings it back")
     try:
@@ -197,13 +199,83 @@ def _wanted(missing: str, keys: tuple[str, ...]) -> bool:
     return any(f"{missing}.".startswith(f"{key}.") or f"{key}.".startswith(f"{missing}.") for key in keys)
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key stands once: PyYAML would take the last one and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in first:
+                problem = f"the key {key.value} stands here and in line {first[key.value]}; leave one of them out"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            first[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist here; run from the project's root") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} is not UTF-8 text: line {line} has the byte 0x{error.object[error.start]:02x}"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        reason = (error.problem or "").replace("found character '\\t' that cannot", "found a tab, which cannot")
+        if error.context_mark is not None and error.context:
+            reason += f" ({error.context} that begins in line {error.context_mark.line + 1})"
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise UserError(f"{path} is not valid YAML{where}: {reason}") from None
+    except Exception as error:  # on odd values PyYAML lets ValueError, KeyError, RecursionError and more through
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
 def _explain(fault: Any) -> str:
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] in ("extra_forbidden", "missing"):
-        return "unknown key" if fault["type"] == "extra_forbidden" else "key is missing"
-    if fault["type"] == "string_pattern_mismatch":
-        message = "allowed: " + fault["ctx"]["pattern"].strip("^$()").replace("|", ", ")
-    return f"found {fault['input']!r}: {message}" if not isinstance(fault["input"], dict) else message
+    kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        return "key is missing"
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(fault["loc"][-1]), _keys(fault["loc"][:-1]), n=1)
+        return f"unknown key{f'; did you mean {near[0]}?' if near else ''}"
+    if kind == "model_type":
+        message = "it is a section, whose keys stand below it, indented"
+    elif kind == "string_pattern_mismatch":
+        allowed = fault["ctx"]["pattern"].strip("^$()").replace("|", ", ")
+        message = "allowed: " + allowed.replace("timm:[A-Za-z0-9_.]+", "timm:<name>").replace("/.+", "/<file>")
+    message = message.removeprefix("Input ").removeprefix("String ").removeprefix("List ")
+    if isinstance(found, str):
+        message += _meant(found, kind)
+    return f"found {_SHORT.repr(found)}: {message}" if not isinstance(found, dict) else message
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def _keys(section: tuple[Any, ...]) -> list[str]:
+    """The keys that are known at the top, or in a section."""
+    kind = Params.model_fields[section[0]].annotation if section else Params
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _meant(found: str, kind: str) -> str:
+    """What to write instead of a text, where that can be told."""
+    if found in ("None", "Null", "none"):
+        return "; for no value write null"
+    if kind == "list_type":
+        return f"; write [{found}]"
+    try:
+        number = f"{Decimal(found):f}" if kind in ("int_type", "float_type") and len(found) < 12 else ""
+    except (InvalidOperation, ValueError):
+        return ""
+    # YAML 1.1 takes 1e-3 for text, as it lacks a dot.
+    return f"; write {number}, without quotes" if number and len(number) < 20 else ""
 
 
 def _construct(model: type[BaseModel], raw: dict[str, Any]) -> Any:

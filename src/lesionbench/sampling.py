@@ -45,14 +45,15 @@ def assign(units: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Se
     point each part has its share to within one unit (systematic sampling).
 
     Raises:
-        ValueError: naming the stratum that has fewer units than there are parts.
+        ValueError: naming every stratum that has fewer units than there are parts.
     """
     parts: dict[Hashable, str] = {}
-    for stratum, members in units.groupby("stratum", sort=True):
-        try:
-            counts = quotas(len(members), shares)
-        except ValueError as error:
-            raise ValueError(f"{stratum}: {error}") from None
+    few = {stratum: n for stratum, n in units.groupby("stratum", sort=True).size().items() if n < len(shares)}
+    if few:
+        found = ", ".join(f"{stratum} has {n}" for stratum, n in few.items())
+        raise ValueError(f"{found}; allowed: {len(shares)} or more of each, one a part")
+    for _, members in units.groupby("stratum", sort=True):
+        counts = quotas(len(members), shares)
         sizes: dict[Hashable, int] = members["size"].to_dict()
         dealt = dict.fromkeys(counts, 0)
         for i, unit in enumerate(by_size(sizes, seed), start=1):

@@ -63,9 +63,11 @@ def split_images(
         Columns COLUMNS in the order of `index`.
 
     Raises:
-        UserError: if a diagnosis has too few lesions for the number of splits, or the source is unknown.
+        UserError: if a diagnosis has too few lesions for the number of splits, if the source is unknown, or if
+            nothing is left for one of the splits.
     """
     table = index[["image_id", "lesion_id", "cohort", "dx", "source"]].assign(group_id=group_lesions(index, pairs))
+    table["source"] = table["source"].astype(str)  # sources may be called 1 and 2
     table["unit"] = table["group_id"] if scheme == "lesion" else table["image_id"]
     own = table["cohort"].eq(trainable)
     repeats = ~own & table["group_id"].isin(set(table.loc[own, "group_id"]))
@@ -82,11 +84,19 @@ def split_images(
     try:
         parts = assign(units, shares, seed)
     except ValueError as error:
-        raise UserError(f"split: lesions of {error}; use fewer splits, more data, or leave the class out") from None
+        what = "lesions" if scheme == "lesion" else "images"
+        raise UserError(
+            f"too few {what} to split: {error}; add data, raise dataset.max_lesions, "
+            "lower split.folds, or leave the diagnosis out of the metadata"
+        ) from None
     if folds is not None:
         named = {str(fold): "test", str((fold + 1) % folds): "val"}
         parts = parts.map(lambda part: named.get(part, "train"))
     table.loc[pool.index, "split"] = pool["unit"].map(parts)
+    bare = [part for part in SPLITS if not table["split"].eq(part).any()]
+    if bare:
+        found = f"images: {images}, holdout_source: {holdout_source}"
+        raise UserError(f"no image is left for {', '.join(bare)} with section split as it is ({found})")
     return table[COLUMNS]
 
 
@@ -100,7 +110,7 @@ def _select(own: pd.DataFrame, images: str) -> pd.DataFrame:
 
 def _hold_out(table: pd.DataFrame, pool: pd.DataFrame, source: str) -> pd.DataFrame:
     """Mark the held-out images of `pool` as test in `table`; return what is left to train and validate on."""
-    known = sorted(pool["source"].dropna().unique())
+    known = sorted(set(pool["source"].dropna()) - {""})
     if source not in known:
         raise UserError(f"split.holdout_source is {source!r}; the metadata has {', '.join(known) or 'no source'}")
     mixed = pool.groupby("unit")["source"].transform("nunique").gt(1)

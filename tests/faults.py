@@ -149,7 +149,7 @@ def ready_to_train(here: Path) -> None:
     files.write_json(here / "data/augmentation.json", [])
     files.write_json(here / "metrics/index.json", {"dataset": "mine"})
     rows = [f"I{n},L{n},L{n},mine,{'nv' if n % 2 else 'mel'},{'train' if n < 5 else 'val'}" for n in range(1, 9)]
-    (here / "data/split.csv").write_text("\n".join(["image_id,lesion_id,group_id,cohort,dx,split", *rows]))
+    (here / "data/split.csv").write_text("\n".join(["image_id,lesion_id,group_id,cohort,dx,split", *rows, ""]))
 
 
 def weights(name: str, content: bytes | dict | None) -> Plant:

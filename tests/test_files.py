@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lesionbench import files
+from lesionbench.errors import UserError
 
 
 def test_atomic_leaves_nothing_on_failure(tmp_path: Path) -> None:
@@ -84,3 +85,23 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("DVC_ROOT")
     monkeypatch.chdir(tmp_path)
     assert files.cache_dir("hair").resolve() == (tmp_path / ".cache" / "hair").resolve()
+
+
+@pytest.mark.parametrize("content", [b"", b"image_id,dx\nI1,n", b"image_id"])
+def test_a_damaged_table_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"t\.csv is cut short; `dvc repro`"):
+        files.read_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff"])
+def test_damaged_json_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"t\.json is damaged .*`dvc repro`"):
+        files.read_json(tmp_path / "t.json")
+
+
+def test_text_that_looks_like_a_number_stays_text(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["1", "02"], "source": ["01", "2"], "localization": ["1.0", ""]})
+    files.write_csv(tmp_path / "t.csv", table)
+    assert files.read_csv(tmp_path / "t.csv").to_numpy().tolist() == table.to_numpy().tolist()

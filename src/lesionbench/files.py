@@ -1,6 +1,7 @@
 """Files that appear complete or not at all, and the cache that no output depends on."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-IDS = ("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b")
+from lesionbench.errors import UserError
+
+TEXT = ("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b", "dx_type", "localization", "source")
 NUMERIC = ("age", "score")
 
 
@@ -39,8 +42,11 @@ def write_json(path: str | Path, data: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file that a stage wrote."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from None
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
@@ -50,10 +56,12 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a table that a stage wrote: ids stay text, blanks are "" but in the numeric columns NUMERIC."""
-    return pd.read_csv(
-        path, dtype=dict.fromkeys(IDS, str), keep_default_na=False, na_values={name: [""] for name in NUMERIC}
-    )
+    """Read a table that a stage wrote: TEXT stays text, blanks are "" but in the numeric columns NUMERIC."""
+    data = Path(path).read_bytes()
+    if not data.endswith(b"\n"):
+        raise UserError(f"{path} is cut short; `dvc repro` makes it anew")
+    blanks = {name: [""] for name in NUMERIC}
+    return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blanks)
 
 
 def sha256(path: str | Path) -> str:

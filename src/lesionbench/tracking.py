@@ -21,7 +21,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 ANSWER_WITHIN = 5  # seconds, for a server's first sign of life
 PAUSE = 600  # seconds before a training tries a store again that failed
-LOCKED_FOR = 120  # seconds at most that another process may take to make the database
+LOCKED_FOR = 60  # seconds at most that another process may take to make the database
 
 
 def failure(error: Exception) -> str:
@@ -186,7 +186,7 @@ def training_run(
     try:
         yield run
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
         run.update(lambda client: client.set_terminated(run.run_id, status))
         raise
 

@@ -2,15 +2,18 @@
 
 import math
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import text as text_of
 
 from lesionbench import tracking
 
@@ -323,6 +326,20 @@ def test_a_relative_database_lies_in_the_root_with_its_models(
     assert (tmp_path / "mine.db").is_file()
     assert len(list((tmp_path / "mlruns").rglob(model.name))) == 1
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.usefixtures("store")
+def test_a_locked_database_costs_one_warning_in_its_own_words(
+    store: Path, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("locked", model)
+    monkeypatch.setattr("mlflow.store.db.utils.sql.text", lambda text: text_of(text.replace("20000", "20")))
+    with closing(sqlite3.connect(store / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        train("locked", model, key="k2")
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "database is locked" in said
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, None])

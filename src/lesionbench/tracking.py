@@ -27,7 +27,7 @@ LOCKED_FOR = 60  # seconds at most that another process may take to make the dat
 def failure(error: Exception) -> str:
     """One sentence about a store that failed, without the password that its address may hold."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _root() / "mlflow.db"
-    text = str(error).split(" Response body:")[0]
+    text = str(getattr(error.__cause__, "orig", error)).split(" Response body:")[0]  # a database's own words
     cause = re.search(r"\(Caused by (.*)\)", text)
     reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
     return re.sub(r"://[^/@\s]*@", "://", f"MLflow at {uri} was not updated: {reason}")

@@ -11,13 +11,26 @@ def main() -> None:
     for task in config.tasks:
         for backbone in config.backbones:
             model = Path(f"models/{task}/{backbone}.safetensors")
-            trained, evaluated = (Path(f"metrics/{stage}/{task}/{backbone}.json") for stage in ("train", "evaluate"))
-            if not (model.exists() and trained.exists() and evaluated.exists()):
+            paths = [Path(f"metrics/{stage}/{task}/{backbone}.json") for stage in ("train", "evaluate")]
+            if not all(path.exists() for path in (model, *paths)):
                 print(f"{task} {backbone}: not trained and evaluated here; `dvc repro` or `dvc pull` brings it")
                 continue
-            described = model_file.read_metadata(model)
-            tracking.bring_up_to_date(dataset, model, described, files.read_json(trained), files.read_json(evaluated))
-            print(f"{task} {backbone}: tracked as {described['train_key']}")
+            described, (trained, evaluated) = model_file.read_metadata(model), map(files.read_json, paths)
+            keys = {found["train_key"] for found in (described, trained, evaluated)}
+            if len(keys) > 1:
+                print(f"{task} {backbone}: model and results are of different trainings; `dvc repro` mends that")
+                continue
+            track(dataset, model, described, trained, evaluated)
+            print(f"{task} {backbone}: tracked as {trained['train_key']}")
+
+
+def track(dataset: str, model: Path, described: dict, trained: dict, evaluated: dict) -> None:
+    made_from = params.recorded("download", "index", "duplicates", "split", "remove_hair", "augment")
+    logged = {**made_from, **described["settings"], "leaky": evaluated["leaky"]}
+    try:
+        tracking.bring_up_to_date(dataset, model, logged, trained, evaluated)
+    except Exception as error:
+        raise errors.UserError(tracking.failure(error)) from error
 
 
 if __name__ == "__main__":

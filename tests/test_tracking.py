@@ -1,11 +1,19 @@
 """MLflow: a training's run is found again, nothing is logged twice, and no failure of the store costs a result."""
 
 import math
+import socket
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import text as text_of
 
 from lesionbench import tracking
 
@@ -116,18 +124,84 @@ def test_an_evaluation_without_a_training_s_run_makes_one(model: Path) -> None:
     assert run.info.status == "FINISHED"
 
 
+def state(run: Any) -> tuple[Any, ...]:
+    """All of a run that `make track` could change, its end and the time of each score among it."""
+    history = [tracking.connect().get_metric_history(run.info.run_id, name) for name in sorted(run.data.metrics)]
+    points = [(m.key, m.step, m.value, m.timestamp) for metric in history for m in metric]
+    return run.info.status, run.info.end_time, run.data.params, points
+
+
 @pytest.mark.usefixtures("store")
 def test_a_run_is_completed_from_files_and_a_second_time_changes_nothing(model: Path) -> None:
-    described = {"task": "melanoma", "backbone": "resnet50", "train_key": "k1", "settings": SETTINGS}
+    params = {"task": "melanoma", "backbone": "resnet50", "hair.method": "none", "leaky": False}
     history = [{"epoch": 0, "train_loss": 1.0, "val_loss": None}, {"epoch": 1, "train_loss": 0.5, "val_loss": 0.7}]
-    for _ in range(2):
-        tracking.bring_up_to_date("seven", model, described, {"history": history}, EVALUATION)
+    trained = {"train_key": "k1", "history": history}
+    tracking.bring_up_to_date("seven", model, params, trained, EVALUATION)
     (run,) = runs("seven")
     assert values(run, "train_loss") == [(0, 1.0), (1, 0.5)]
     assert values(run, "val_loss") == [(1, 0.7)]
-    assert run.data.params == {"seed": "1", "epochs": "2", "leaky": "False"}
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {name: str(value) for name, value in params.items()}
     assert run.data.metrics["test_roc_auc"] == 0.9
     assert len(tracking.connect().list_artifacts(run.info.run_id)) == 1
+    tracking.bring_up_to_date("seven", model, params, trained, EVALUATION)
+    (again,) = runs("seven")
+    assert state(again) == state(run)
+
+
+@pytest.mark.usefixtures("store")
+def test_half_a_model_file_in_the_store_is_replaced(store: Path, model: Path) -> None:
+    train("half", model)
+    (stored,) = (store / "mlruns/half-melanoma").rglob(model.name)
+    stored.write_bytes(b"wei")
+    train("half", model)
+    assert stored.read_bytes() == b"weights"
+
+
+@pytest.mark.usefixtures("store")
+def test_an_experiment_deleted_in_mlflow_comes_back(model: Path) -> None:
+    train("deleted", model)
+    client = tracking.connect()
+    client.delete_experiment(tracking.experiment_id(client, "deleted-melanoma"))
+    train("deleted", model, key="k2")
+    assert "k2" in [run.data.tags["train_key"] for run in runs("deleted")]
+
+
+@pytest.mark.usefixtures("store")
+def test_an_experiment_of_dvc_can_be_told_apart(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "no-hair")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
+    train("told", model)
+    (run,) = runs("told")
+    assert run.data.tags["dvc_experiment"] == "no-hair"
+    assert run.data.tags["mlflow.source.git.commit"] == "0123abc"
+
+
+ONE_OF_SEVERAL = """
+import sys
+from pathlib import Path
+from lesionbench import tracking
+with tracking.training_run("several", "melanoma", "resnet50", sys.argv[2], {"seed": 1}) as run:
+    for epoch in range(20):
+        run.log_epoch(epoch, {"train_loss": 1.0})
+    run.finish(Path(sys.argv[1]))
+"""
+
+
+def test_three_processes_at_once_on_a_fresh_store_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path, root: Path
+) -> None:
+    """Two of them train the same, as two experiments in DVC's queue may: they share a run."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(root / "src"))
+    command = [sys.executable, "-c", ONE_OF_SEVERAL, str(model)]
+    processes = [subprocess.Popen([*command, key], stderr=subprocess.PIPE, text=True) for key in ("k1", "k1", "k2")]
+    assert [process.communicate()[1] for process in processes] == ["", "", ""]
+    found = runs("several")
+    assert sorted(run.data.tags["train_key"] for run in found) == ["k1", "k2"]
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert all({step for step, _ in values(run, "train_loss")} == set(range(20)) for run in found)
 
 
 @pytest.mark.usefixtures("store")
@@ -145,28 +219,141 @@ def test_other_processes_of_a_training_log_nothing(monkeypatch: pytest.MonkeyPat
     assert runs("nine") == []
 
 
-def test_a_server_that_does_not_answer_costs_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+class Stub(BaseHTTPRequestHandler):
+    """A web server that knows nothing of MLflow."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Points the tracking at an address, with a root of its own."""
+
+    def point(uri: str) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    return point
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://user:secret@127.0.0.1:9", "http://", "localhost:5000", "foo://bar", "./mlruns"]
+)
+def test_an_address_where_nothing_answers_costs_one_warning_that_names_it(
+    tmp_path: Path, use: Any, model: Path, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    train("ten", model)
-    tracking.log_evaluation("ten", "melanoma", "resnet50", "k1", EVALUATION)
+    use(uri)
+    train("ten", model, epochs=5)
     said = capsys.readouterr().err
-    assert said.count("warning: MLflow was not updated") == 2
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"warning: MLflow at {uri.replace('user:secret@', '')} was not updated: ")
     assert "make track" in said
+    tracking.log_evaluation("ten", "melanoma", "resnet50", "k1", EVALUATION)
+    assert capsys.readouterr().err == said
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_a_store_that_cannot_be_written_costs_a_warning(
-    monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("status", [200, 401, 503])
+def test_a_server_that_is_not_mlflow_or_refuses_costs_one_warning(
+    use: Any, model: Path, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Refusing", (Stub,), {"status": status})) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        use(f"http://127.0.0.1:{server.server_port}")
+        train("refused", model)
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert ("JSON" if status == 200 else str(status)) in said
+
+
+def test_a_server_that_hangs_is_waited_for_at_the_start_and_at_the_end_only(
+    use: Any, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "ANSWER_WITHIN", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        use(f"http://127.0.0.1:{server.getsockname()[1]}")
+        train("hangs", model, epochs=5)
+        asked = 0
+        while True:
+            try:
+                server.accept()[0].close()
+            except BlockingIOError:
+                break
+            asked += 1
+    assert asked == 2
+    assert "timed out" in capsys.readouterr().err
+
+
+def test_a_training_catches_up_with_a_store_that_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(model))  # no folder
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "mlflow.db").mkdir()  # what can't be opened
+    with tracking.training_run("back", "melanoma", "resnet50", "k1", SETTINGS) as run:
+        run.log_epoch(0, {"train_loss": 1.0})
+        (tmp_path / "mlflow.db").rmdir()
+        run.log_epoch(1, {"train_loss": 0.5})
+        assert not (tmp_path / "mlflow.db").exists()  # not so soon again
+        monkeypatch.setattr(tracking, "PAUSE", 0)
+        run.log_epoch(2, {"train_loss": 0.25})
+        (found,) = runs("back")
+        assert values(found, "train_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+        run.finish(model)
+    (found,) = runs("back")
+    assert found.info.status == "FINISHED"
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_a_relative_database_lies_in_the_root_with_its_models(
+    tmp_path: Path, use: Any, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"  # where an experiment in DVC's queue works
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    use("sqlite:///mine.db")
+    train("relative", model)
+    assert (tmp_path / "mine.db").is_file()
+    assert len(list((tmp_path / "mlruns").rglob(model.name))) == 1
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.usefixtures("store")
+def test_a_locked_database_costs_one_warning_in_its_own_words(
+    store: Path, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("locked", model)
+    monkeypatch.setattr("mlflow.store.db.utils.sql.text", lambda text: text_of(text.replace("20000", "20")))
+    with closing(sqlite3.connect(store / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        train("locked", model, key="k2")
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "database is locked" in said
+
+
+@pytest.mark.parametrize("content", [b"no database" * 100, None])
+def test_a_store_that_cannot_be_read_costs_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    store = tmp_path / "mlflow.db"
+    store.mkdir() if content is None else store.write_bytes(content)
     train("eleven", model)
-    assert "warning: MLflow was not updated" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert f"warning: MLflow at {store} was not updated: " in said
 
 
 def test_the_training_s_own_error_comes_through(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:

@@ -195,6 +195,21 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     return _construct(Params, raw)
 
 
+def recorded(*stages: str, lock: str | Path = "dvc.lock") -> dict[str, Any]:
+    """What DVC recorded as the params of `stages` when they last ran, such as `{"hair.method": "none"}`.
+
+    Empty where DVC recorded nothing. For people to read: no output may depend on it.
+    """
+    if not Path(lock).exists():
+        return {}
+    known = yaml.safe_load(Path(lock).read_text(encoding="utf-8")).get("stages", {})
+    found: dict[str, Any] = {}
+    for stage in stages:
+        for name, value in known.get(stage, {}).get("params", {}).get("params.yaml", {}).items():
+            found |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
 def _wanted(missing: str, keys: tuple[str, ...]) -> bool:
     return any(f"{missing}.".startswith(f"{key}.") or f"{key}.".startswith(f"{missing}.") for key in keys)
 

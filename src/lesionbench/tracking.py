@@ -1,43 +1,60 @@
 """MLflow: one run a training, found again by its train_key. Tracking that fails costs a warning, never a result."""
 
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lesionbench.errors import UserError
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+# Every failure comes as an exception too, which is told in one sentence.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+# MLflow's own choice, seven retries of two minutes each, holds a training up for a quarter of an hour.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+
+ANSWER_WITHIN = 5  # seconds, for a server's first sign of life
+PAUSE = 600  # seconds before a training tries a store again that failed
+LOCKED_FOR = 60  # seconds at most that another process may take to make the database
 
 
-@contextmanager
-def tolerated() -> Iterator[None]:
-    """Turn an exception of the tracking store into a warning: `make track` makes up for what is missing."""
-    try:
-        yield
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        print(f"warning: MLflow was not updated ({reason}); `make track` does it later", file=sys.stderr)
+def failure(error: Exception) -> str:
+    """One sentence about a store that failed, without the password that its address may hold."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _root() / "mlflow.db"
+    text = str(getattr(error.__cause__, "orig", error)).split(" Response body:")[0]  # a database's own words
+    cause = re.search(r"\(Caused by (.*)\)", text)
+    reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
+    return re.sub(r"://[^/@\s]*@", "://", f"MLflow at {uri} was not updated: {reason}")
+
+
+def warn(error: Exception) -> None:
+    """Say on standard error that the store failed, and what makes up for it."""
+    print(f"warning: {failure(error)} (`make track` does it later)", file=sys.stderr, flush=True)
 
 
 def connect() -> Any:
     """A client of $MLFLOW_TRACKING_URI, or of mlflow.db in the project's root, where plain `mlflow ui` looks."""
     import logging
 
-    from filelock import FileLock
-
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    uri = _uri()
     from mlflow.tracking import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
+    if _is_server(uri):
+        _check_alive(uri)
         return MlflowClient(uri)
-    root = _root()
     # Two processes that create the database together break each other's migrations.
-    with FileLock(root / ".mlflow.lock"):
-        client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    with _lock():
+        if uri.startswith("sqlite:///"):
+            _check_database(Path(uri.removeprefix("sqlite:///")))
+        client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
 
@@ -46,17 +63,65 @@ def _root() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
+def _uri() -> str:
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):  # an experiment in DVC's queue has another working directory
+        return f"sqlite:///{_root() / uri.removeprefix('sqlite:///')}"
+    if "://" not in uri and uri != "databricks":
+        raise UserError("MLFLOW_TRACKING_URI is not an address; one looks like http://HOST:PORT")
+    return uri
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def _lock() -> Any:
+    from filelock import FileLock
+
+    return FileLock(_root() / ".mlflow.lock", timeout=LOCKED_FOR)
+
+
+def _check_alive(uri: str) -> None:
+    """A server that is down or hangs is found out in seconds, where a request proper would wait for its time-out."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    creds = get_default_host_creds(uri)
+    try:
+        http_request(creds, "/health", "GET", max_retries=0, timeout=ANSWER_WITHIN, raise_on_status=False)
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__context__:
+            cause = cause.__context__
+        raise UserError(f"no answer ({cause})") from error
+
+
+def _check_database(path: Path) -> None:
+    """A file that SQLite can't open is found out at once, where MLflow tries for two minutes."""
+    import sqlite3
+    from contextlib import closing
+
+    if path.exists():
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA schema_version")
+
+
 def experiment_id(client: Any, name: str) -> str:
-    """The id of the experiment `name`, made if need be, its artefacts in the project's mlruns/ for a local store."""
+    """The id of the experiment `name`, made if need be; without a server its artefacts are in the root's mlruns/."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        local = None if os.environ.get("MLFLOW_TRACKING_URI") else (_root() / "mlruns" / name).as_uri()
+        folder = None if _is_server(_uri()) else (_root() / "mlruns" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=local))
-        except MlflowException:  # another process was faster
+            return str(client.create_experiment(name, artifact_location=folder))
+        except MlflowException:  # another process was faster, or it can't be made
             found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
 
 
@@ -68,23 +133,40 @@ def find_run(client: Any, experiment: str, train_key: str) -> str | None:
 
 
 class TrainingRun:
-    """The MLflow run of one training. With no client, or on a process that is not the first, it does nothing."""
+    """The MLflow run of one training. What a failing store misses is logged when it answers again."""
 
-    def __init__(self, client: Any = None, run_id: str = "") -> None:
-        self.client, self.run_id = client, run_id
-        self.known = {m.step for m in client.get_metric_history(run_id, "train_loss")} if client else set()
+    def __init__(self, find: Callable[[Any], str] | None) -> None:
+        """`find` gives the run's id on a client; None logs nothing."""
+        self.find = find
+        self.history: list[dict[str, float]] = []
+        self.run_id = ""
+        self.failed_at: float | None = None
+
+    def update(self, last: Callable[[Any], None] | None = None, at_once: bool = False) -> None:
+        """Bring the run up to date and do what comes `last`; after a failure not for a while, unless `at_once`."""
+        if self.find is None:
+            return
+        if self.failed_at is not None and not at_once and time.monotonic() < self.failed_at + PAUSE:
+            return
+        try:
+            client = connect()
+            self.run_id = self.run_id or self.find(client)
+            log_history(client, self.run_id, self.history)
+            if last:
+                last(client)
+        except Exception as error:
+            if self.failed_at is None:
+                warn(error)
+            self.failed_at = time.monotonic()
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log one epoch's metrics, unless the run has them from before an interruption."""
-        if self.client and epoch not in self.known:
-            with tolerated():
-                log_metrics(self.client, self.run_id, metrics, epoch)
+        self.history.append({**metrics, "epoch": epoch})
+        self.update()
 
     def finish(self, model: Path) -> None:
         """Store the model and end the run."""
-        if self.client:
-            with tolerated():
-                log_model(self.client, self.run_id, model)
+        self.update(lambda client: log_model(client, self.run_id, model), at_once=True)
 
 
 @contextmanager
@@ -92,29 +174,31 @@ def training_run(
     dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any]
 ) -> Iterator[TrainingRun]:
     """The run of a training: the one in which it was interrupted, or a new one. Marked as failed on an exception."""
-    run = TrainingRun()
-    if os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0":
-        with tolerated():
-            client = connect()
-            run = TrainingRun(client, start_run(client, dataset, task, backbone, train_key, params))
+
+    def find(client: Any) -> str:
+        run_id = ensure_run(client, dataset, task, backbone, train_key, params)
+        client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    first_process = os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0"
+    run = TrainingRun(find if first_process else None)
+    run.update()
     try:
         yield run
     except BaseException as error:
-        if run.client:
-            with tolerated():
-                status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-                run.client.set_terminated(run.run_id, status)
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        run.update(lambda client: client.set_terminated(run.run_id, status))
         raise
 
 
-def start_run(client: Any, dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any]) -> str:
-    """Find the run of `train_key` or make it, set it running and log `params`; returns its id."""
-    experiment = experiment_id(client, f"{dataset}-{task}")
-    run_id = find_run(client, experiment, train_key)
-    if run_id is None:
-        tags = {"train_key": train_key, "backbone": backbone, "task": task, "dataset": dataset, **_origin()}
-        run_id = str(client.create_run(experiment, run_name=backbone, tags=tags).info.run_id)
-    client.update_run(run_id, status="RUNNING")
+def ensure_run(client: Any, dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any]) -> str:
+    """Find the run of `train_key` or make it, and log the `params` it lacks; returns its id."""
+    with _lock():  # of two processes at once, the second finds the run of the first
+        experiment = experiment_id(client, f"{dataset}-{task}")
+        run_id = find_run(client, experiment, train_key)
+        if run_id is None:
+            tags = {"train_key": train_key, "backbone": backbone, "task": task, "dataset": dataset, **_origin()}
+            run_id = str(client.create_run(experiment, run_name=backbone, tags=tags).info.run_id)
     _log_params(client, run_id, params)
     return run_id
 
@@ -122,9 +206,14 @@ def start_run(client: Any, dataset: str, task: str, backbone: str, train_key: st
 def _origin() -> dict[str, str]:
     """Tags that tell where a run came from: git commit and DVC experiment."""
     import subprocess
+    from contextlib import suppress
 
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=_root())
-    tags = {"mlflow.source.git.commit": done.stdout.strip(), "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
+    commit = os.environ.get("DVC_EXP_BASELINE_REV", "")
+    if not commit:
+        with suppress(OSError):  # no git
+            command = ["git", "rev-parse", "HEAD"]
+            commit = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_root()).stdout.strip()
+    tags = {"mlflow.source.git.commit": commit, "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
     return {name: value for name, value in tags.items() if value}
 
 
@@ -138,8 +227,6 @@ def _log_params(client: Any, run_id: str, params: Mapping[str, Any]) -> None:
 
 def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float | None], step: int = 0) -> None:
     """Log metrics in one request; undefined ones (None) are left out."""
-    import time
-
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -147,26 +234,25 @@ def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float | None], s
 
 
 def bring_up_to_date(
-    dataset: str, model: Path, described: Mapping[str, Any], trained: Mapping[str, Any], evaluation: Mapping[str, Any]
+    dataset: str, model: Path, params: Mapping[str, Any], trained: Mapping[str, Any], evaluation: Mapping[str, Any]
 ) -> None:
     """Make the run of a model complete from files: parameters, learning curves, model file, evaluation.
 
     Args:
         dataset: name of the trainable cohort.
         model: the model file.
-        described: its metadata.
+        params: what the run's parameters are to be, task and backbone among them.
         trained: metrics/train/<task>/<backbone>.json.
         evaluation: metrics/evaluate/<task>/<backbone>.json.
     """
     client = connect()
-    task, backbone, key = (str(described[name]) for name in ("task", "backbone", "train_key"))
-    run_id = start_run(client, dataset, task, backbone, key, {**described["settings"], "leaky": evaluation["leaky"]})
+    run_id = ensure_run(client, dataset, params["task"], params["backbone"], trained["train_key"], params)
     log_history(client, run_id, trained["history"])
     log_model(client, run_id, model)
-    log_metrics(client, run_id, scores_to_log(evaluation))
+    log_scores(client, run_id, evaluation)
 
 
-def log_history(client: Any, run_id: str, history: list[dict[str, float]]) -> None:
+def log_history(client: Any, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
     """Log the learning curves that a run does not have yet."""
     known = {metric.step for metric in client.get_metric_history(run_id, "train_loss")}
     for row in history:
@@ -175,29 +261,38 @@ def log_history(client: Any, run_id: str, history: list[dict[str, float]]) -> No
 
 
 def log_model(client: Any, run_id: str, model: Path) -> None:
-    """Store the model file with a finished run, unless it is there."""
-    if model.name not in [entry.path for entry in client.list_artifacts(run_id)]:
+    """Store the model file with the run, unless it is there in full, and end the run."""
+    stored = [(entry.path, entry.file_size) for entry in client.list_artifacts(run_id)]
+    if (model.name, model.stat().st_size) not in stored:
         client.log_artifact(run_id, str(model))
-    client.set_terminated(run_id)
+    if client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id)
 
 
-def scores_to_log(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
-    """`<part>_<metric>` for test and each external cohort: the same names whatever the backbone."""
+def log_scores(client: Any, run_id: str, evaluation: Mapping[str, Any]) -> None:
+    """Log what of an evaluation the run lacks, as `<part>_<metric>` for test and each external cohort."""
+    known = client.get_run(run_id).data.metrics
     parts = {"test": evaluation["test"], **evaluation["external"]}
-    return {
+    scores = {
         f"{part}_{name}": value
         for part, found in parts.items()
         for name, value in found.items()
-        if value is None or isinstance(value, int | float)
+        if isinstance(value, int | float)
     }
+    log_metrics(client, run_id, {name: value for name, value in scores.items() if known.get(name) != value})
 
 
 def log_evaluation(dataset: str, task: str, backbone: str, train_key: str, evaluation: Mapping[str, Any]) -> None:
     """Bring the run of `train_key` up to date with an evaluation, in a new run if the store has none."""
-    with tolerated():
+    try:
         client = connect()
         run_id = find_run(client, experiment_id(client, f"{dataset}-{task}"), train_key)
         if run_id is None:
-            run_id = start_run(client, dataset, task, backbone, train_key, {})
+            run_id = ensure_run(client, dataset, task, backbone, train_key, {})
             client.set_terminated(run_id)
-        log_metrics(client, run_id, scores_to_log(evaluation))
+            print(
+                "note: MLflow had no run of this training; `make track` adds its curves and its model", file=sys.stderr
+            )
+        log_scores(client, run_id, evaluation)
+    except Exception as error:
+        warn(error)

@@ -1,0 +1,84 @@
+"""`make track`: MLflow filled from the files of a workspace, and nothing logged that does not belong together."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from lesionbench import files, tracking
+from lesionbench.model_file import FIELDS
+
+ROOT = Path(__file__).parents[1]
+SCORES = {"test": {"roc_auc": 0.9, "recall": None}, "external": {}, "leaky": False}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a fresh clone holds after `dvc pull`: one trained backbone of two."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    config = yaml.safe_load((ROOT / "params.yaml").read_text())
+    config |= {"tasks": ["melanoma"], "backbones": ["resnet50", "efficientnet_b4"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(config))
+    recorded = {"remove_hair": {"params": {"params.yaml": {"hair": {"method": "none"}}}}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": recorded}))
+    settings = {"task": "melanoma", "backbone": "resnet50", "epochs": 2}
+    described = dict.fromkeys(FIELDS, "null") | {"settings": json.dumps(settings), "train_key": '"k1"'}
+    (tmp_path / "models/melanoma").mkdir(parents=True)
+    save_file({"weight": np.zeros(3)}, tmp_path / "models/melanoma/resnet50.safetensors", described)
+    history = [{"epoch": 0, "train_loss": 1.0}, {"epoch": 1, "train_loss": 0.5}]
+    files.write_json(tmp_path / "metrics/index.json", {"dataset": "ham10000"})
+    files.write_json(tmp_path / "metrics/train/melanoma/resnet50.json", {"train_key": "k1", "history": history})
+    files.write_json(tmp_path / "metrics/evaluate/melanoma/resnet50.json", {"train_key": "k1", **SCORES})
+    return tmp_path
+
+
+def track(workspace: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "pipeline/track.py")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True, check=False)
+
+
+def runs() -> list[Any]:
+    client = tracking.connect()
+    return client.search_runs([tracking.experiment_id(client, "ham10000-melanoma")])
+
+
+def test_a_fresh_clone_s_mlflow_is_filled_from_files(workspace: Path) -> None:
+    done = track(workspace)
+    assert done.returncode == 0, done.stderr
+    assert "melanoma resnet50: tracked as k1" in done.stdout
+    assert (
+        "melanoma efficientnet_b4: not trained and evaluated here; `dvc repro` or `dvc pull` brings it" in done.stdout
+    )
+    (run,) = runs()
+    assert run.info.run_name == "resnet50"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["hair.method"] == "none"
+    assert run.data.params["epochs"] == "2"
+    assert run.data.metrics["test_roc_auc"] == 0.9
+    assert len(tracking.connect().get_metric_history(run.info.run_id, "train_loss")) == 2
+    assert len(list((workspace / "mlruns").rglob("resnet50.safetensors"))) == 1
+
+
+def test_scores_of_another_training_are_not_given_to_a_model(workspace: Path) -> None:
+    files.write_json(workspace / "metrics/evaluate/melanoma/resnet50.json", {"train_key": "k0", **SCORES})
+    done = track(workspace)
+    assert "model and results are of different trainings" in done.stdout
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_a_server_that_is_down_is_an_error_of_one_sentence(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = track(workspace)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: MLflow at http://127.0.0.1:9 was not updated: no answer")
+    assert len(done.stderr.splitlines()) == 1

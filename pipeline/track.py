@@ -1,6 +1,7 @@
 """Bring MLflow up to date from the files, for what DVC restored or a server missed (`make track`)."""
 
 from pathlib import Path
+from typing import Any
 
 from lesionbench import errors, files, model_file, params, tracking
 
@@ -15,22 +16,18 @@ def main() -> None:
             if not all(path.exists() for path in (model, *paths)):
                 print(f"{task} {backbone}: not trained and evaluated here; `dvc repro` or `dvc pull` brings it")
                 continue
-            described, (trained, evaluated) = model_file.read_metadata(model), map(files.read_json, paths)
+            described: dict[str, Any] = model_file.read_metadata(model)
+            trained, evaluated = map(files.read_json, paths)
             keys = {found["train_key"] for found in (described, trained, evaluated)}
             if len(keys) > 1:
                 print(f"{task} {backbone}: model and results are of different trainings; `dvc repro` mends that")
                 continue
-            track(dataset, model, described, trained, evaluated)
+            tracked = {**params.of_data(config), **described["settings"], "leaky": evaluated["leaky"]}
+            try:
+                tracking.bring_up_to_date(dataset, model, tracked, trained, evaluated)
+            except Exception as error:
+                raise errors.UserError(tracking.failure(error)) from error
             print(f"{task} {backbone}: tracked as {trained['train_key']}")
-
-
-def track(dataset: str, model: Path, described: dict, trained: dict, evaluated: dict) -> None:
-    made_from = params.recorded("download", "index", "duplicates", "split", "remove_hair", "augment")
-    logged = {**made_from, **described["settings"], "leaky": evaluated["leaky"]}
-    try:
-        tracking.bring_up_to_date(dataset, model, logged, trained, evaluated)
-    except Exception as error:
-        raise errors.UserError(tracking.failure(error)) from error
 
 
 if __name__ == "__main__":

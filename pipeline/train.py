@@ -33,10 +33,8 @@ def main(task: str, backbone: str) -> None:
     checkpoints = files.cache_dir("train") / key
     train = batches("train")
     leaky = files.read_json("metrics/split.json")["leaky"]
-    made_from = params.recorded(
-        "download", "index", "duplicates", "split", "remove_hair", "augment"
-    )  # for MLflow alone
-    with tracking.training_run(dataset, task, backbone, key, {**made_from, **settings, "leaky": leaky}) as run:
+    tracked = {**params.of_data(config), **settings, "leaky": leaky}
+    with tracking.training_run(dataset, task, backbone, key, tracked) as run:
         targets = torch.from_numpy(labels[split["split"].eq("train")])
         fitted = training.fit(
             made, classes, targets, train, batches("val"), config.train, config.seed, checkpoints, run.log_epoch

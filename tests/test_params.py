@@ -241,14 +241,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         params.load(path=tmp_path / "params.yaml")
 
 
-def test_what_dvc_recorded_of_a_stage_is_one_flat_list(tmp_path: Path) -> None:
-    lock = tmp_path / "dvc.lock"
-    hair = {"cmd": "x", "params": {"params.yaml": {"hair": {"method": "none", "kernel": 17}}}}
-    download = {"cmd": "x", "params": {"params.yaml": {"seed": 1, "dataset.source": "phantom"}}}
-    lock.write_text(yaml.safe_dump({"stages": {"remove_hair": hair, "download": download, "pack": {"cmd": "x"}}}))
-    found = params.recorded("download", "remove_hair", "pack", "augment", lock=lock)
-    assert found == {"seed": 1, "dataset.source": "phantom", "hair.method": "none", "hair.kernel": 17}
-
-
-def test_without_dvc_nothing_is_recorded(tmp_path: Path) -> None:
-    assert params.recorded("download", lock=tmp_path / "dvc.lock") == {}
+def test_what_the_data_were_made_with_is_one_flat_list(tmp_path: Path, raw: dict[str, Any]) -> None:
+    changed = change(raw, "dataset.mirror", "http://user:password@host")
+    del changed["split"]
+    found = params.of_data(load(tmp_path, changed, "train"))
+    assert found["hair.method"] == raw["hair"]["method"]
+    assert found["augment.brightness"] == [0.8, 1.2]
+    assert "password" not in str(found)
+    assert not [name for name in found if name.startswith(("split.", "train."))]

@@ -195,19 +195,18 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     return _construct(Params, raw)
 
 
-def recorded(*stages: str, lock: str | Path = "dvc.lock") -> dict[str, Any]:
-    """What DVC recorded as the params of `stages` when they last ran, such as `{"hair.method": "none"}`.
+def of_data(config: Params) -> dict[str, Any]:
+    """What the data were made with, by dotted names such as "hair.method", for people to tell runs apart in MLflow.
 
-    Empty where DVC recorded nothing. For people to read: no output may depend on it.
+    Keys that this stage's params.yaml lacks are left out, and dataset.mirror, which may hold a password.
     """
-    if not Path(lock).exists():
-        return {}
-    known = yaml.safe_load(Path(lock).read_text(encoding="utf-8")).get("stages", {})
-    found: dict[str, Any] = {}
-    for stage in stages:
-        for name, value in known.get(stage, {}).get("params", {}).get("params.yaml", {}).items():
-            found |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-    return found
+    return {
+        f"{section}.{key}": value
+        for section in ("dataset", "duplicates", "split", "hair", "augment")
+        if section in config.model_fields_set
+        for key, value in getattr(config, section).model_dump().items()
+        if key != "mirror"
+    }
 
 
 def _wanted(missing: str, keys: tuple[str, ...]) -> bool:

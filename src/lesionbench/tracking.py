@@ -30,7 +30,7 @@ def failure(error: Exception) -> str:
     text = str(getattr(error.__cause__, "orig", error)).split(" Response body:")[0]  # a database's own words
     cause = re.search(r"\(Caused by (.*)\)", text)
     reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
-    return re.sub(r"://[^/@\s]*@", "://", f"MLflow at {uri} was not updated: {reason}")
+    return re.sub(r"://[^/\s]*@", "://", f"MLflow at {uri} was not updated: {reason}")
 
 
 def warn(error: Exception) -> None:

@@ -1,7 +1,18 @@
-"""Errors that are meant for people, and the one place where they are printed."""
+"""Errors that are meant for people, and the one place where they are printed.
 
+A stage script imports this module before all others: from there on Ctrl-C says one line, also while libraries load.
+"""
+
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+INTERRUPTED = "interrupted: run the same command again to go on where this stopped"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 class UserError(Exception):
@@ -15,11 +26,57 @@ def list_faults(title: str, faults: Sequence[str], shown: int = 20) -> UserError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`: a UserError or Ctrl-C ends it with one clear message and no traceback."""
+    """Run a stage's `main`: a UserError, Ctrl-C or a full disk ends it with one clear message and no traceback."""
     try:
         main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on where this stopped", file=sys.stderr)
-        sys.exit(130)
+    except BaseException as error:
+        message = _message(error)
+        if message is None:
+            raise
+        print(message, file=sys.stderr)
+        # A second Ctrl-C would break into the clearing up of the libraries, which answer with tracebacks.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.exit(130 if message == INTERRUPTED else 1)
+
+
+def _message(error: BaseException) -> str | None:
+    """What to say instead of a traceback; None of what ends the program on purpose, and of a bug."""
+    if isinstance(error, UserError):
+        return f"error: {error}"
+    if isinstance(error, SystemExit):
+        return None
+    for each in _chain(error):
+        if isinstance(each, KeyboardInterrupt):
+            return INTERRUPTED
+        code = each.errno if isinstance(each, OSError) else _disguised(each)
+        where = getattr(each, "filename", None)
+        if code in FULL:
+            at = f" while writing {where}" if where else ""
+            return f"error: {os.strerror(code).lower()}{at}; free some space and run the same command again"
+        if code in REFUSED:
+            at = f" at {where}" if where else ""
+            return f"error: {os.strerror(code).lower()}{at}; put that right and run the same command again"
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those it came from: libraries that clean up after Ctrl-C may raise another one."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _disguised(error: BaseException) -> int | None:
+    """The code of a full disk in an exception that isn't an OSError, as of torch and SQLite."""
+    text = str(error)
+    return next((code for code in FULL if os.strerror(code) in text or "disk is full" in text), None)
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if any(isinstance(each, KeyboardInterrupt) for each in _chain(error)):
+        print(INTERRUPTED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _hook

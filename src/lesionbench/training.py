@@ -1,6 +1,7 @@
 """Train one network for one task with Lightning: reproducible, resumable, the best epoch kept."""
 
 import hashlib
+import io
 import json
 import logging
 import math
@@ -16,13 +17,15 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.backbones import Backbone
-from lesionbench.files import sha256
+from lesionbench.files import sha256, write_bytes
 from lesionbench.model_file import normalise
 from lesionbench.params import Train
 from lesionbench.progress import bar
@@ -143,19 +146,33 @@ class Patience(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
-class History(Callback):
-    """Keeps each epoch's metrics, survives a resume, and shows progress."""
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place: Lightning's way through /tmp, often another disk, can leave half of it."""
 
-    def __init__(self, on_epoch: Callable[[int, dict[str, float]], None] | None):
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        data = io.BytesIO()
+        torch.save(checkpoint, data)
+        write_bytes(path, data.getbuffer())
+
+
+class History(Callback):
+    """Keeps each epoch's metrics and the best epoch's weights, survives a resume, and shows progress."""
+
+    def __init__(self, monitor: str, on_epoch: Callable[[int, dict[str, float]], None] | None):
         self.rows: list[dict[str, float]] = []
-        self.on_epoch = on_epoch
+        self.best: dict[str, torch.Tensor] = {}
+        self.monitor, self.on_epoch = monitor, on_epoch
         self.bar: Any = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = state["rows"]
+        self.rows, self.best = state["rows"], state["best"]
+
+    def best_epoch(self) -> int:
+        scores = [row[self.monitor] if math.isfinite(row[self.monitor]) else -math.inf for row in self.rows]
+        return scores.index(max(scores))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -170,6 +187,9 @@ class History(Callback):
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        if self.best_epoch() == len(self.rows) - 1:
+            state = trainer.strategy.lightning_module_state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
         if not trainer.is_global_zero:
             return
         self.bar.close()
@@ -177,6 +197,11 @@ class History(Callback):
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", file=sys.stderr, flush=True)
         if self.on_epoch is not None:
             self.on_epoch(trainer.current_epoch, metrics)
+
+
+def first_process() -> bool:
+    """Whether this is the first process of a distributed training, or the only one."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def auto_precision(precision: str, accelerator: str) -> str:
@@ -253,12 +278,11 @@ def fit(
     module = Classifier(made, len(classes), train, seed, balance)
     module.network.to(memory_format=torch.channels_last)
     monitor = f"val_{train.monitor}"
-    history = History(on_epoch)
-    # Saved when the epoch ends and not when validation does, so that a resumed history has every row.
-    where: dict[str, Any] = {"dirpath": checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **where)
-    latest = ModelCheckpoint(filename="last", **where)
-    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), best, latest]
+    history = History(monitor, on_epoch)
+    # Saved when the epoch ends and not when validation does, so that a resumed history has every row. All that a
+    # resumed run needs is in this one file, which is whole or absent.
+    latest = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), latest]
     trainer = pl.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,
@@ -269,6 +293,7 @@ def fit(
         deterministic="warn",  # some CUDA kernels have no deterministic twin: say so and go on
         logger=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -282,8 +307,6 @@ def fit(
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
-    module.network.load_state_dict(weights)
-    scores = [row[monitor] if math.isfinite(row[monitor]) else -math.inf for row in history.rows]
-    return Fitted(history.rows, scores.index(max(scores)), trainer.is_global_zero)
+    prefix = "network."
+    module.network.load_state_dict({k.removeprefix(prefix): v for k, v in history.best.items() if k.startswith(prefix)})
+    return Fitted(history.rows, history.best_epoch(), trainer.is_global_zero)

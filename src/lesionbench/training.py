@@ -156,11 +156,16 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class History(Callback):
-    """Keeps each epoch's metrics and the best epoch's weights, survives a resume, and shows progress."""
+    """Keeps each epoch's metrics and the best epoch's weights, survives a resume, and shows progress.
 
-    def __init__(self, monitor: str, on_epoch: Callable[[int, dict[str, float]], None] | None):
+    It also tells the sampler its epoch. Lightning does so after the workers of a resumed run have drawn their first
+    batches, and in a distributed run it tells a wrapper only.
+    """
+
+    def __init__(self, monitor: str, sampler: Any, on_epoch: Callable[[int, dict[str, float]], None] | None):
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.sampler = sampler
         self.monitor, self.on_epoch = monitor, on_epoch
         self.bar: Any = None
 
@@ -169,12 +174,14 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.best = state["rows"], state["best"]
+        self.sampler.set_epoch(len(self.rows))
 
     def best_epoch(self) -> int:
         scores = [row[self.monitor] if math.isfinite(row[self.monitor]) else -math.inf for row in self.rows]
         return scores.index(max(scores))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.sampler.set_epoch(trainer.current_epoch)
         if trainer.is_global_zero:
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar = bar(desc=title, total=trainer.num_training_batches, unit="batch", leave=False)
@@ -278,7 +285,7 @@ def fit(
     module = Classifier(made, len(classes), train, seed, balance)
     module.network.to(memory_format=torch.channels_last)
     monitor = f"val_{train.monitor}"
-    history = History(monitor, on_epoch)
+    history = History(monitor, train_batches.sampler, on_epoch)
     # Saved when the epoch ends and not when validation does, so that a resumed history has every row. All that a
     # resumed run needs is in this one file, which is whole or absent.
     latest = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)

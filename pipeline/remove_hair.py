@@ -26,7 +26,7 @@ def main() -> None:
     with files.alone(cache):
         for leftover in cache.rglob(".*.partial*"):
             leftover.unlink()
-        coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index), prefer="processes"))
+        coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index)))
     table = index[["image_id"]].assign(coverage=np.round(coverage, 6))
     files.write_csv("data/hair.csv", table)
     files.write_json("metrics/hair.json", summarise(index, table["coverage"], section))

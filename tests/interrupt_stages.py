@@ -23,11 +23,11 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from test_pipeline import ROOT, declared_stages, mini_params, paths
+from test_pipeline import ROOT, mini_params
 
 KINDS = {
-    "ctrl-c": ("Ctrl-C", (0.1, 0.5, 0.9)),
-    "kill": ("kill -9 of all", (0.1, 0.5, 0.9)),
+    "ctrl-c": ("Ctrl-C", (0.2, 0.8)),
+    "kill": ("kill -9 of all", (0.2, 0.8)),
     "kill-stage": ("kill -9 of the stage", (0.5,)),
     # Of what the stage writes, so much fits: nothing, a part, or all of it but not DVC's copy.
     "full-disk": ("full disk", (0.0, 0.5, 1.3)),
@@ -36,7 +36,7 @@ SAID = {
     "interrupted: run the same command again": "one line",
     "interrupted by the user": "DVC: interrupted by the user",
     "free some space and run": "no space left, free some",
-    "No space left on device": "DVC: no space left on device",
+    "- [Errno 28] No space left on device": "DVC: no space left on device",
 }
 
 
@@ -95,11 +95,14 @@ class Project:
                 continue
         return found
 
-    def undo(self, outs: list[str]) -> None:
-        """Make a stage run again, from nothing: away with its outputs and with all that is remembered of it."""
-        for name in [*outs, ".cache", ".dvc/cache"]:
+    def undo(self, stage: str) -> list[Path]:
+        """Make a stage run anew: away with its outputs and all that is remembered. Returns the outputs."""
+        outs = yaml.safe_load((self.kept / "dvc.lock").read_text())["stages"][stage]["outs"]
+        stored = [f".dvc/cache/files/md5/{out['md5'][:2]}/{out['md5'][2:]}" for out in outs]
+        for name in [*(out["path"] for out in outs), *stored, ".cache", ".dvc/cache/runs"]:
             path = self.root / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return [self.kept / out["path"] for out in outs]
 
     def as_undisturbed(self) -> bool:
         def results(root: Path) -> dict[str, bytes]:
@@ -114,10 +117,22 @@ class Project:
         subprocess.run(["cp", "-a", f"{self.kept}/.", self.root], check=True)
 
 
-def interrupt(project: Project, stage: str, outs: list[str], kind: str, moment: float) -> list[str]:
+def fill(ballast: Path, left: int) -> None:
+    """Fill the disk up to `left` bytes, while others write to it."""
+    with ballast.open("wb") as file:
+        size = shutil.disk_usage(ballast).free - left
+        while size > 0:
+            try:
+                return os.posix_fallocate(file.fileno(), 0, size)
+            except OSError:
+                size -= 1 << 14
+
+
+def interrupt(project: Project, stage: str, kind: str, moment: float) -> list[str]:
     """One interruption; returns what was said and left behind, in words."""
-    size = sum(f.stat().st_size for out in outs for f in [project.root / out, *(project.root / out).rglob("*")])
-    project.undo(outs)
+    size = sum(
+        file.stat().st_blocks * 512 for out in project.undo(stage) for file in [out, *out.rglob("*")] if file.is_file()
+    )
     said: list[str] = []
     ballast = project.root / ".dvc/tmp/ballast"
 
@@ -134,8 +149,7 @@ def interrupt(project: Project, stage: str, outs: list[str], kind: str, moment: 
         if not line.startswith(f"Running stage '{stage}'"):
             return
         if kind == "full-disk":
-            with ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(project.root).free - int(moment * size)))
+            fill(ballast, int(moment * size))
         else:
             threading.Timer(moment * project.seconds[stage], strike, [process]).start()
 
@@ -160,9 +174,12 @@ def main() -> None:
     parser.add_argument("--mirror")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so do its children
     work, kinds = options.work.resolve(), options.kinds.split(",")
     (work / "project").mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3g", "tmpfs", work / "project"], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", work / "project"], check=False)
     if mounted.returncode and "full-disk" in kinds:
         kinds.remove("full-disk")
     draw = random.Random(options.seed)
@@ -170,27 +187,25 @@ def main() -> None:
         project = Project(work, options.mirror)
         print("| stage | kind | moments | what the terminal said | `dvc repro` then gives the same bytes |")
         print("|---|---|---|---|---|", flush=True)
-        for stage, declared in declared_stages().items():
-            name = next(full for full in [*project.seconds, ""] if not full or full.partition("@")[0] == stage)
-            if not name or (options.stages and stage not in options.stages.split(",")):
-                continue
-            for kind in kinds:
-                row(project, name, paths(declared.get("outs", []) + declared.get("metrics", [])), kind, draw)
+        for stage in project.seconds:
+            if not options.stages or stage.partition("@")[0] in options.stages.split(","):
+                for kind in kinds:
+                    row(project, stage, kind, draw)
     finally:
         if not mounted.returncode:
             subprocess.run(["umount", work / "project"], check=False)
 
 
-def row(project: Project, stage: str, outs: list[str], kind: str, draw: random.Random) -> None:
+def row(project: Project, stage: str, kind: str, draw: random.Random) -> None:
     """All moments of one kind of interruption of one stage: a row of the table."""
     title, moments = KINDS[kind]
     said: Counter[str] = Counter()
     same = 0
     shown = []
     for near in moments:
-        moment = near if kind == "full-disk" else max(0.02, near + draw.uniform(-0.08, 0.08))
+        moment = near if kind == "full-disk" else max(0.02, near + draw.uniform(-0.15, 0.15))
         shown.append(f"{moment:.0%}")
-        said[" + ".join(interrupt(project, stage, outs, kind, moment))] += 1
+        said[" + ".join(interrupt(project, stage, kind, moment))] += 1
         again = project.repro(lambda *_: None)
         if again == 0 and project.as_undisturbed():
             same += 1

@@ -75,6 +75,11 @@ def test_a_full_disk_is_known_in_a_library_s_disguise(raised: str) -> None:
     assert done.stderr == "error: no space left on device; free some space and run the same command again\n"
 
 
+def test_a_user_error_that_comes_of_a_full_disk_says_what_to_do_too() -> None:
+    body = "try:\n        raise OSError(28, 'x')\n    except OSError:\n        raise errors.UserError('cannot unpack')"
+    assert run(body).stderr == "error: cannot unpack; free some space and run the same command again\n"
+
+
 def test_another_missing_file_is_a_programming_error() -> None:
     assert "Traceback" in run("open('/nowhere/x')").stderr
 

@@ -4,7 +4,9 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +61,18 @@ def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_file_that_several_processes_write_has_a_partial_name_for_each(tmp_path: Path) -> None:
-    with files.atomic(tmp_path / "a.npz", shared=True) as partial:
-        assert str(os.getpid()) in partial.name
-        partial.touch()
+def test_threads_may_write_one_file_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(2)
+
+    def write() -> None:
+        with files.atomic(tmp_path / "a.bin", shared=True) as partial:
+            partial.write_bytes(b"whole")
+            together.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write) for _ in range(2)]:
+            done.result()
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
 
 
 def test_a_failed_write_names_the_file_and_not_its_partial_name(tmp_path: Path) -> None:

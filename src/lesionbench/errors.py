@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
-INTERRUPTED = "interrupted: run the same command again to go on where this stopped"
+AGAIN = "run the same command again"
+INTERRUPTED = f"interrupted: {AGAIN} to go on where this stopped"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
@@ -41,22 +42,18 @@ def run(main: Callable[[], None]) -> None:
 
 def _message(error: BaseException) -> str | None:
     """What to say instead of a traceback; None of what ends the program on purpose, and of a bug."""
-    if isinstance(error, UserError):
-        return f"error: {error}"
     if isinstance(error, SystemExit):
         return None
     for each in _chain(error):
         if isinstance(each, KeyboardInterrupt):
             return INTERRUPTED
-        code = each.errno if isinstance(each, OSError) else _disguised(each)
-        where = getattr(each, "filename", None)
+        code, where = _code(each), getattr(each, "filename", None)
         if code in FULL:
-            at = f" while writing {where}" if where else ""
-            return f"error: {os.strerror(code).lower()}{at}; free some space and run the same command again"
-        if code in REFUSED:
-            at = f" at {where}" if where else ""
-            return f"error: {os.strerror(code).lower()}{at}; put that right and run the same command again"
-    return None
+            what = f"{os.strerror(code).lower()} while writing {where}" if where else os.strerror(code).lower()
+            return f"error: {error if isinstance(error, UserError) else what}; free some space and {AGAIN}"
+        if code in REFUSED and not isinstance(error, UserError):
+            return f"error: {os.strerror(code).lower()} at {where or 'a file'}; put that right and {AGAIN}"
+    return f"error: {error}" if isinstance(error, UserError) else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -66,8 +63,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _disguised(error: BaseException) -> int | None:
-    """The code of a full disk in an exception that isn't an OSError, as of torch and SQLite."""
+def _code(error: BaseException) -> int | None:
+    """The code of a disk's fault; that of a full one also in a disguise, as torch and SQLite have."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
     text = str(error)
     return next((code for code in FULL if os.strerror(code) in text or "disk is full" in text), None)
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,12 @@ def atomic(path: str | Path, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
 
     What a killed process leaves under that name is overwritten by the next one that writes `path`. With `shared`
-    several processes may write one path at once; then the name is each process's own, and leftovers stay.
+    several threads and processes may write one path at once; then the name is each one's own, and leftovers stay.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{f'{os.getpid()}.' if shared else ''}partial{path.suffix}")
+    own = f"{os.getpid()}-{threading.get_ident()}." if shared else ""
+    partial = path.with_name(f".{path.name}.{own}partial{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)

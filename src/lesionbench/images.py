@@ -48,7 +48,7 @@ def for_each(
 ) -> Iterable[Any]:
     """Call `function(*a)` for each a of `arguments` on all cores; yield the results in order, with progress.
 
-    Threads start at once, serve what OpenCV and NumPy do outside the interpreter's lock, and none outlives a killed run.
+    Threads start at once, serve what OpenCV does outside the interpreter's lock, and none outlives a killed run.
     """
     from joblib import Parallel, delayed
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,19 @@ def test_a_user_error_that_comes_of_a_full_disk_says_what_to_do_too() -> None:
 
 def test_another_missing_file_is_a_programming_error() -> None:
     assert "Traceback" in run("open('/nowhere/x')").stderr
+
+
+def test_an_interruption_does_not_wait_for_threads_and_leaves_no_process() -> None:
+    body = (
+        "import multiprocessing, threading, time\n"
+        "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n"
+        "    child.start()\n    print(child.pid)\n    raise KeyboardInterrupt"
+    )
+    done = run(body)
+    assert done.returncode == 130
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    assert not state.exists() or ") Z " in state.read_text()
 
 
 def test_a_programming_error_keeps_its_traceback() -> None:

@@ -4,8 +4,8 @@ A stage script imports this module before all others: from there on Ctrl-C says 
 """
 
 import errno
+import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -34,10 +34,12 @@ def run(main: Callable[[], None]) -> None:
         message = _message(error)
         if message is None:
             raise
-        print(message, file=sys.stderr)
-        # A second Ctrl-C would break into the clearing up of the libraries, which answer with tracebacks.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(130 if message == INTERRUPTED else 1)
+        print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # At once: threads that are inside OpenCV make an orderly exit end in an abort, a second Ctrl-C in a traceback.
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(130 if message == INTERRUPTED else 1)
 
 
 def _message(error: BaseException) -> str | None:

@@ -1,10 +1,12 @@
 """Compile the augmentation policy and show what it does."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 
 import numpy as np
 
-from lesionbench import augment, errors, figures, files, params
+from lesionbench import augment, figures, files, params
 
 SHOWN, DRAWS = 5, 7
 

@@ -1,9 +1,11 @@
 """Compare the backbones on the test split of one task: compare.py TASK."""
 
+from lesionbench import errors  # isort: skip
+
 import sys
 from pathlib import Path
 
-from lesionbench import compare, errors, figures, files, params, tasks
+from lesionbench import compare, figures, files, params, tasks
 
 
 def main(task: str) -> None:

@@ -1,6 +1,8 @@
 """List pairs of images that show one lesion under two ids."""
 
-from lesionbench import duplicates, errors, files, params
+from lesionbench import errors  # isort: skip
+
+from lesionbench import duplicates, files, params
 
 
 def main() -> None:

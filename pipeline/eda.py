@@ -1,8 +1,10 @@
 """Draw and tabulate the data as it is split."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 
-from lesionbench import eda, errors, figures, files, params
+from lesionbench import eda, figures, files, params
 
 FOLDER = Path("reports/eda")
 

@@ -1,12 +1,14 @@
 """Predict, calibrate and choose thresholds on val, score test and external cohorts: evaluate.py TASK BACKBONE."""
 
+from lesionbench import errors  # isort: skip
+
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lesionbench import errors, files, metrics, params, tasks, tracking
+from lesionbench import files, metrics, params, tasks, tracking
 
 
 def main(task: str, backbone: str) -> None:

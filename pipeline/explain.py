@@ -1,11 +1,13 @@
 """Grad-CAM of one backbone on test images, shown and measured: explain.py TASK BACKBONE."""
 
+from lesionbench import errors  # isort: skip
+
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from lesionbench import errors, explain, figures, files, params, tasks
+from lesionbench import explain, figures, files, params, tasks
 from lesionbench.model_file import load_model
 from lesionbench.sampling import hash_order
 

@@ -1,8 +1,10 @@
 """List every image with its checked metadata, size and content hash."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 
-from lesionbench import errors, files, index, params
+from lesionbench import files, index, params
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """Resize all images to the training size, into one array."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 
-from lesionbench import errors, files, pack, params
+from lesionbench import files, pack, params
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """Find and fill hair in every image; write those that have any."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lesionbench import errors, figures, files, hair, params
+from lesionbench import figures, files, hair, params
 from lesionbench.images import for_each, read_mask, read_rgb, square
 
 FOLDER = Path("data/hairless")
@@ -21,7 +23,10 @@ def main() -> None:
         (Path(path), content, section, cache, FOLDER)
         for path, content in zip(index["path"], index["sha256"], strict=True)
     ]
-    coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index), prefer="processes"))
+    with files.alone(cache):
+        for leftover in cache.rglob(".*.partial*"):
+            leftover.unlink()
+        coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index)))
     table = index[["image_id"]].assign(coverage=np.round(coverage, 6))
     files.write_csv("data/hair.csv", table)
     files.write_json("metrics/hair.json", summarise(index, table["coverage"], section))

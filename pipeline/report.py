@@ -1,10 +1,12 @@
 """Render the report and the summary of what the other stages found."""
 
+from lesionbench import errors  # isort: skip
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lesionbench import errors, files, params, report
+from lesionbench import files, params, report
 
 STAGES = ("index", "duplicates", "split", "hair", "eda")
 EDA = ("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair")

@@ -1,6 +1,8 @@
 """Split the lesions into train, val and test; stop if one stands in two of them."""
 
-from lesionbench import errors, files, params, split
+from lesionbench import errors  # isort: skip
+
+from lesionbench import files, params, split
 
 
 def main() -> None:

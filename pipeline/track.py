@@ -1,9 +1,11 @@
 """Bring MLflow up to date from the files, for what DVC restored or a server missed (`make track`)."""
 
+from lesionbench import errors  # isort: skip
+
 from pathlib import Path
 from typing import Any
 
-from lesionbench import errors, files, model_file, params, tracking
+from lesionbench import files, model_file, params, tracking
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Train one backbone for one task: python pipeline/train.py TASK BACKBONE."""
 
+from lesionbench import errors  # isort: skip
+
+import contextlib
 import math
 import shutil
 import sys
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lesionbench import backbones, datasets, errors, files, model_file, params, tasks, tracking, training
+from lesionbench import backbones, datasets, files, model_file, params, tasks, tracking, training
 
 
 def main(task: str, backbone: str) -> None:
@@ -30,15 +33,18 @@ def main(task: str, backbone: str) -> None:
         print(made.note)
     settings = {"task": task, "backbone": backbone, "seed": config.seed, "size": size, **config.train.model_dump()}
     key = training.train_key(settings, steps, split, pixels)
-    checkpoints = files.cache_dir("train") / key
-    train = batches("train")
+    cache = files.cache_dir("train")
+    checkpoints = cache / key
     leaky = files.read_json("metrics/split.json")["leaky"]
     tracked = {**params.of_data(config), **settings, "leaky": leaky}
-    with tracking.training_run(dataset, task, backbone, key, tracked) as run:
+    with (
+        files.alone(checkpoints) if training.first_process() else contextlib.nullcontext(),
+        tracking.training_run(dataset, task, backbone, key, tracked) as run,
+    ):
+        files.remove_old(cache)
         targets = torch.from_numpy(labels[split["split"].eq("train")])
-        fitted = training.fit(
-            made, classes, targets, train, batches("val"), config.train, config.seed, checkpoints, run.log_epoch
-        )
+        train, val = batches("train"), batches("val")
+        fitted = training.fit(made, classes, targets, train, val, config.train, config.seed, checkpoints, run.log_epoch)
         if not fitted.first_process:
             return
         model = Path(f"models/{task}/{backbone}.safetensors")
@@ -53,7 +59,7 @@ def main(task: str, backbone: str) -> None:
         model_file.save_model(model, made, described)
         files.write_json(f"metrics/train/{task}/{backbone}.json", summarise(fitted, made, key, config, len(targets)))
         run.finish(model)
-    shutil.rmtree(checkpoints)
+        shutil.rmtree(checkpoints)
 
 
 def summarise(

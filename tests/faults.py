@@ -7,6 +7,7 @@ import io
 import os
 import runpy
 import socket
+import sys
 import tempfile
 import threading
 import zipfile
@@ -185,9 +186,18 @@ def project(plant: Plant) -> Iterator[Path]:
 def run(stage: str, *arguments: str) -> str:
     """What a stage says when it fails; "" when it ends well."""
     main = runpy.run_path(str(ROOT / "pipeline" / f"{stage}.py"))["main"]
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    said = io.StringIO()
+    with (
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch("os._exit", sys.exit),
+    ):
         try:
             errors.run(lambda: main(*arguments))
         except SystemExit as end:
-            return str(end.code)
-    return ""
+            status = end.code
+        else:
+            return ""
+    if status != 1:
+        raise AssertionError(f"exit status {status}, expected 1")
+    return said.getvalue()[said.getvalue().index("error: ") :].rstrip("\n")

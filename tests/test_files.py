@@ -1,7 +1,14 @@
 """Files that appear complete or not at all."""
 
 import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +47,81 @@ def test_the_file_is_not_there_before_it_is_complete(tmp_path: Path) -> None:
         assert partial.parent == path.parent
     assert path.read_bytes() == b"whole"
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    code = (
+        "import os, signal\nfrom lesionbench.files import atomic\n"
+        f"with atomic({str(path)!r}) as partial:\n    partial.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    child(code).wait()
+    assert [each.name for each in tmp_path.iterdir()] == [".a.json.partial.json"]
+    files.write_json(path, {})
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_threads_may_write_one_file_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(2)
+
+    def write() -> None:
+        with files.atomic(tmp_path / "a.bin", shared=True) as partial:
+            partial.write_bytes(b"whole")
+            together.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write) for _ in range(2)]:
+            done.result()
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_a_failed_write_names_the_file_and_not_its_partial_name(tmp_path: Path) -> None:
+    code = (
+        "import resource\nfrom lesionbench import errors, files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"errors.run(lambda: files.write_bytes({str(tmp_path / 'a.bin')!r}, bytes(2000)))"
+    )
+    process = child(code)
+    assert f"while writing {tmp_path / 'a.bin'};" in process.communicate()[1]
+    assert process.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def child(code: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-uc", code], env=environment, text=True, **pipes)
+
+
+def test_a_second_process_says_that_it_waits_until_the_first_is_gone_even_killed(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\nfrom lesionbench.files import alone\n"
+        f"with alone(Path({str(tmp_path / 'entry')!r})):\n    print('in')\n    input()"
+    )
+    with child(code) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "in\n"
+        with child(code) as second:
+            assert second.stdout
+            assert second.stderr
+            assert second.stderr.readline() == f"waiting for another process that uses {tmp_path / 'entry'}\n"
+            first.kill()
+            assert second.stdout.readline() == "in\n"
+            assert second.communicate("\n")[1] == ""
+            assert second.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_asks_for_any_more_leaves_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "last.ckpt").touch()
+    for name in ("old.lock", "new"):
+        (tmp_path / name).touch()
+    for name in ("old", "old.lock"):
+        os.utime(tmp_path / name, (0, time.time() - 31 * 86_400))
+    files.remove_old(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

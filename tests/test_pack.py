@@ -1,5 +1,8 @@
 """The packed array: row i is image i, squashed, never cropped."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -43,6 +46,29 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, paths: list[Path]) 
     pack_images(paths, 32, tmp_path / "a.npy")
     pack_images(paths, 32, tmp_path / "b.npy")
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_the_file_is_what_numpy_would_save(tmp_path: Path, paths: list[Path]) -> None:
+    pack_images(paths, 32, tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.load(tmp_path / "a.npy"))
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path, paths: list[Path]) -> None:
+    target = tmp_path / "out" / "pixels.npy"
+    code = (
+        "import resource\nfrom pathlib import Path\nfrom lesionbench import errors, pack\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        f"errors.run(lambda: pack.pack_images([Path(p) for p in {[str(p) for p in paths]}], 32, Path({str(target)!r})))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert f"while writing {target}; free some space" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(target.parent.iterdir()) == []
 
 
 def test_an_image_that_cannot_be_read_is_named_and_nothing_is_left(tmp_path: Path, paths: list[Path]) -> None:

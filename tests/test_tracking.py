@@ -254,7 +254,7 @@ def test_an_address_where_nothing_answers_costs_one_warning_that_names_it(
     train("ten", model, epochs=5)
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
-    assert said.startswith(f"warning: MLflow at {uri.replace("user:s@cret@", "")} was not updated: ")
+    assert said.startswith(f"warning: MLflow at {uri.replace('user:s@cret@', '')} was not updated: ")
     assert "make track" in said
     tracking.log_evaluation("ten", "melanoma", "resnet50", "k1", EVALUATION)
     assert capsys.readouterr().err == said

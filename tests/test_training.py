@@ -1,7 +1,11 @@
 """Training: it learns, it is reproducible to the bit, and an interruption leaves no trace."""
 
 import copy
+import os
 import signal
+import subprocess
+import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,10 @@ POLICY = [{"name": "horizontal_flip", "p": 0.5}, {"name": "brightness", "factor"
 
 @pytest.fixture(scope="module")
 def section(root: Path) -> params.Train:
+    return small_section(root)
+
+
+def small_section(root: Path) -> params.Train:
     """Section train of params.yaml, made small."""
     train = params.load("train", path=root / "params.yaml").train
     small = {"epochs": 3, "batch_size": 12, "learning_rate": 0.005, "patience": 9, "accelerator": "cpu", "workers": 0}
@@ -120,6 +128,70 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(
     assert same(weights, straight[1])
 
 
+KILLED = """
+import os, pathlib, signal, sys
+import test_training
+from lesionbench import training
+
+seeded = training.Classifier.on_train_batch_start
+def kill(module, batch, number):
+    if (module.current_epoch, number) == (1, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+    seeded(module, batch, number)
+training.Classifier.on_train_batch_start = kill
+root, packed, checkpoints = map(pathlib.Path, sys.argv[1:4])
+test_training.torch.set_num_threads(1)
+test_training.fit(packed, test_training.small_section(root), checkpoints, **eval(sys.argv[4]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [
+        ({"workers": 2}, 3),
+        ({"class_balance": "focal", "monitor": "balanced_accuracy", "patience": 2, "epochs": 9}, None),
+    ],
+    ids=["workers", "focal, stopped early"],
+)
+def test_a_training_that_was_killed_in_its_second_epoch_gives_the_same_to_the_bit(
+    packed: Path, section: params.Train, root: Path, tmp_path: Path, options: dict[str, Any], epochs: int | None
+) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "tests"), *filter(None, sys.path)])}
+    command = [sys.executable, "-c", KILLED, str(root), str(packed), str(tmp_path / "killed"), repr(options)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    seen: list[int] = []
+    fitted, weights = fit(packed, section, tmp_path / "killed", on_epoch=lambda epoch, _: seen.append(epoch), **options)
+    straight, undisturbed = fit(packed, section, tmp_path / "straight", **{**options, "workers": 0})
+    assert seen[0] == 1
+    assert fitted == straight
+    assert same(weights, undisturbed)
+    assert len(fitted.history) == epochs or (epochs is None and 2 < len(fitted.history) < 9)
+
+
+def test_a_checkpoint_is_one_whole_file_and_takes_no_way_through_tmp(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+    fit(packed, section, tmp_path / "kept", epochs=2)
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == ["last.ckpt"]
+
+
+def test_checkpoints_may_be_moved(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    def interrupt(epoch: int, _: dict[str, float]) -> None:
+        if epoch == 2:
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        fit(packed, section, tmp_path / "here", on_epoch=interrupt)
+    (tmp_path / "here").rename(tmp_path / "there")
+    fitted, weights = fit(packed, section, tmp_path / "there")
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
 def test_a_training_that_had_ended_is_not_trained_again(
     packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
 ) -> None:
@@ -153,6 +225,16 @@ def test_ctrl_c_comes_out_as_what_it_is(packed: Path, section: params.Train, tmp
             fit(packed, section, tmp_path, on_epoch=interrupt)
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def test_a_termination_ends_with_a_status_that_says_so(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as end:
+            fit(packed, section, tmp_path, on_epoch=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert end.value.code == 128 + signal.SIGTERM
 
 
 def test_the_best_epoch_s_weights_are_kept(packed: Path, section: params.Train, tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,19 +22,49 @@ NUMERIC = ("age", "score")
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure."""
+def atomic(path: str | Path, shared: bool = False) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
+
+    What a killed process leaves under that name is overwritten by the next one that writes `path`. With `shared`
+    several threads and processes may write one path at once; then the name is each one's own, and leftovers stay.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+    own = f"{os.getpid()}-{threading.get_ident()}." if shared else ""
+    partial = path.with_name(f".{path.name}.{own}partial{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        # Unlike a failed open, a failed write doesn't know its file.
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time use `folder`; the others wait. The lock ends with the process, killed or not."""
+    from filelock import FileLock, Timeout
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another process that uses {folder}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        # Still held: a process that waits looks the file up anew.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """Write `data` to `path`, whole or not at all."""
     with atomic(path) as partial:
         partial.write_bytes(data)
@@ -76,3 +110,13 @@ def cache_dir(name: str) -> Path:
     folder = Path(root) / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def remove_old(folder: Path, days: float = 30) -> None:
+    """Remove the entries of a cache folder to which nothing was written for `days`: what is never asked for again."""
+    for entry in folder.iterdir():
+        if time.time() - entry.stat().st_mtime > days * 86_400:
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)

@@ -104,7 +104,7 @@ def remove_hair_from_file(path: Path, content: str, params: Mapping[str, Any], s
         mask = hair_mask(rgb, params)
         coverage = float(mask.mean())
         jpeg = encode(".jpg", fill_hair(rgb, mask, params["inpaint_radius"]), JPEG) if coverage else b""
-        with atomic(entry) as partial:
+        with atomic(entry, shared=True) as partial:
             np.savez(partial, coverage=coverage, jpeg=np.frombuffer(jpeg, np.uint8))
     if coverage:
         write_bytes(folder / f"{path.stem}.jpg", jpeg)

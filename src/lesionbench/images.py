@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,16 +45,15 @@ def for_each(
     arguments: Iterable[tuple[Any, ...]],
     title: str,
     total: int,
-    prefer: Literal["threads", "processes"] = "threads",
 ) -> Iterable[Any]:
     """Call `function(*a)` for each a of `arguments` on all cores; yield the results in order, with progress.
 
-    Threads start at once and serve what OpenCV and Pillow do outside the interpreter's lock.
+    Threads start at once, serve what OpenCV does outside the interpreter's lock, and none outlives a killed run.
     """
     from joblib import Parallel, delayed
 
     cv2.setNumThreads(1)
-    results = Parallel(n_jobs=-1, prefer=prefer, return_as="generator", batch_size="auto")(
+    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator", batch_size="auto")(
         delayed(function)(*each) for each in arguments
     )
     return progress(results, title, total)

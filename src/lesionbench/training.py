@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +16,18 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.backbones import Backbone
+from lesionbench.callbacks import History, Patience, WholeCheckpoints
 from lesionbench.files import sha256
 from lesionbench.model_file import normalise
 from lesionbench.params import Train
-from lesionbench.progress import bar
 
 # What Lightning says of itself hides what the training says.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -136,47 +138,9 @@ class Classifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class Patience(EarlyStopping):
-    """Early stopping that a resumed run remembers: one that had stopped stays stopped."""
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
-
-
-class History(Callback):
-    """Keeps each epoch's metrics, survives a resume, and shows progress."""
-
-    def __init__(self, on_epoch: Callable[[int, dict[str, float]], None] | None):
-        self.rows: list[dict[str, float]] = []
-        self.on_epoch = on_epoch
-        self.bar: Any = None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = state["rows"]
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar = bar(desc=title, total=trainer.num_training_batches, unit="batch", leave=False)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.is_global_zero:
-            self.bar.update()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        if not trainer.is_global_zero:
-            return
-        self.bar.close()
-        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", file=sys.stderr, flush=True)
-        if self.on_epoch is not None:
-            self.on_epoch(trainer.current_epoch, metrics)
+def first_process() -> bool:
+    """Whether this is the first process of a distributed training, or the only one."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def auto_precision(precision: str, accelerator: str) -> str:
@@ -205,7 +169,7 @@ def train_key(settings: Mapping[str, Any], policy: Any, split: pd.DataFrame, pix
         pixels: packed array.
     """
     weights = Path(str(settings["weights"]))
-    modules = ("augment", "backbones", "datasets", "model_file", "training")
+    modules = ("augment", "backbones", "callbacks", "datasets", "model_file", "training")
     parts = [
         json.dumps({k: v for k, v in settings.items() if k != "workers"}, sort_keys=True),
         json.dumps(policy, sort_keys=True),
@@ -253,12 +217,11 @@ def fit(
     module = Classifier(made, len(classes), train, seed, balance)
     module.network.to(memory_format=torch.channels_last)
     monitor = f"val_{train.monitor}"
-    history = History(on_epoch)
-    # Saved when the epoch ends and not when validation does, so that a resumed history has every row.
-    where: dict[str, Any] = {"dirpath": checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **where)
-    latest = ModelCheckpoint(filename="last", **where)
-    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), best, latest]
+    history = History(monitor, train_batches.sampler, on_epoch)
+    # Saved when the epoch ends and not when validation does, so that a resumed history has every row. All that a
+    # resumed run needs is in this one file, which is whole or absent.
+    latest = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), latest]
     trainer = pl.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,
@@ -269,6 +232,7 @@ def fit(
         deterministic="warn",  # some CUDA kernels have no deterministic twin: say so and go on
         logger=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -281,9 +245,8 @@ def fit(
     except SystemExit as error:  # Lightning's answer to Ctrl-C
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        raise
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    weights = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
-    module.network.load_state_dict(weights)
-    scores = [row[monitor] if math.isfinite(row[monitor]) else -math.inf for row in history.rows]
-    return Fitted(history.rows, scores.index(max(scores)), trainer.is_global_zero)
+        # Its answer to SIGTERM has no status: the stage would seem to have ended well.
+        raise SystemExit(error.code or 128 + signal.SIGTERM) from None
+    prefix = "network."
+    module.network.load_state_dict({k.removeprefix(prefix): v for k, v in history.best.items() if k.startswith(prefix)})
+    return Fitted(history.rows, history.best_epoch(), trainer.is_global_zero)

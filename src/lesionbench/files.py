@@ -59,8 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Still held: a process that waits looks the file up anew.
-        Path(lock.lock_file).unlink(missing_ok=True)
+        # The file stays: of those who wait for a deleted one, two could go on at once.
         lock.release()
 
 

@@ -1,5 +1,7 @@
 """Compare DVC's experiments in the terminal (`make compare`), or gather replicates (`make gather`)."""
 
+from lesionbench import errors  # isort: skip
+
 import argparse
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lesionbench import errors, experiments, files
+from lesionbench import experiments, files
 
 
 def main() -> None:

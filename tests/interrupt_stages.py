@@ -1,7 +1,6 @@
 """Interrupt each stage for real, run `dvc repro` again, and compare with a run that nobody disturbed.
 
-    python tests/interrupt_stages.py WORK_FOLDER [--kinds ctrl-c,kill,kill-stage,full-disk] [--seed 0]
-                                     [--stages download,pack] [--mirror URL_OR_FOLDER] > docs/interruptions.md
+    python tests/interrupt_stages.py WORK_FOLDER [--seed 0] [--stages download,pack] [--mirror URL_OR_FOLDER]
 
 Not a test of the suite: it takes about 20 minutes. It copies the project to WORK_FOLDER, with the small parameters of
 test_pipeline.py, and prints a Markdown table; what the terminal said goes to WORK_FOLDER/log. With --mirror the dataset
@@ -166,8 +165,7 @@ def interrupt(project: Project, stage: str, kind: str, moment: float) -> list[st
     status = project.repro(on_line)
     ballast.unlink(missing_ok=True)
     words = sorted({word for key, word in SAID.items() if any(re.match(key, line) for line in said)})
-    words += ["nothing"] if not words else []
-    words += ["came too late"] if status == 0 else []
+    words = words or ["nothing" if status else "nothing, it had finished"]
     words += ["TRACEBACK"] if any("Traceback" in line for line in said) else []
     deadline = time.monotonic() + 15
     while (left := project.processes()) and time.monotonic() < deadline:
@@ -178,17 +176,16 @@ def interrupt(project: Project, stage: str, kind: str, moment: float) -> list[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--stages")
     parser.add_argument("--mirror")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     # A shell's background job ignores Ctrl-C, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    work, kinds = options.work.resolve(), options.kinds.split(",")
+    work, kinds = options.work.resolve(), list(KINDS)
     (work / "project").mkdir(parents=True)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", work / "project"], check=False)
-    if mounted.returncode and "full-disk" in kinds:
+    if mounted.returncode:
         kinds.remove("full-disk")
     draw = random.Random(options.seed)
     try:

@@ -53,6 +53,7 @@ class History(Callback):
         self.sampler.set_epoch(len(self.rows))
 
     def best_epoch(self) -> int:
+        """The first of the epochs, from 0, with the highest monitor."""
         scores = [row[self.monitor] if math.isfinite(row[self.monitor]) else -math.inf for row in self.rows]
         return scores.index(max(scores))
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,10 @@ def cache_dir(name: str) -> Path:
 def remove_old(folder: Path, days: float = 30) -> None:
     """Remove the entries of a cache folder to which nothing was written for `days`: what is never asked for again."""
     for entry in folder.iterdir():
-        if time.time() - entry.stat().st_mtime > days * 86_400:
+        with suppress(FileNotFoundError):  # another process may remove its own meanwhile
+            if time.time() - entry.stat().st_mtime <= days * 86_400:
+                continue
             if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
+                shutil.rmtree(entry)
             else:
-                entry.unlink(missing_ok=True)
+                entry.unlink()

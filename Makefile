@@ -12,7 +12,7 @@ help:  ## show this list
 
 setup: .venv/ready  ## make .venv with the pinned packages
 
-# --no-deps: the lock is complete, and grad-cam would drag opencv-python onto the headless build's folder.
+# --no-deps: the lock is complete.
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lesionbench needs Python 3.11 or newer (PYTHON=... names another)")'
 	$(PYTHON) -m venv .venv

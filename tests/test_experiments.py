@@ -1,5 +1,6 @@
 """Tables of experiments: from rows as DVC gives them, and from experiments that DVC ran."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,8 +130,10 @@ stages:
 
 
 def test_experiments_that_dvc_ran_are_compared_and_gathered(tmp_path: Path, root: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(root / "src")}  # not the installed package: it may be another checkout's
+
     def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done.stdout
 

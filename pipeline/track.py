@@ -5,7 +5,7 @@ from lesionbench import errors  # isort: skip
 from pathlib import Path
 from typing import Any
 
-from lesionbench import files, model_file, params, tracking
+from lesionbench import files, model_file, params, tracking, tracking_store
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
             try:
                 tracking.bring_up_to_date(dataset, model, tracked, trained, evaluated)
             except Exception as error:
-                raise errors.UserError(tracking.failure(error)) from error
+                raise errors.UserError(tracking_store.failure(error)) from error
             print(f"{task} {backbone}: tracked as {trained['train_key']}")
 
 

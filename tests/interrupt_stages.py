@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 import yaml
-from test_pipeline import ROOT, mini_params
+from mini_pipeline import ROOT, mini_params
 
 KINDS = {
     "ctrl-c": ("Ctrl-C", (0.2, 0.8)),

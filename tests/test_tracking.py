@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text as text_of
 
-from lesionbench import tracking
+from lesionbench import tracking, tracking_store
 
 EVALUATION = {
     "test": {"roc_auc": 0.9, "recall": None, "roc_auc_ci": [0.8, 1.0], "n": 10, "per_class": {"nv": {"recall": 1.0}}},
@@ -278,7 +278,7 @@ def test_a_server_that_is_not_mlflow_or_refuses_costs_one_warning(
 def test_a_server_that_hangs_is_waited_for_at_the_start_and_at_the_end_only(
     use: Any, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tracking, "ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(tracking_store, "ANSWER_WITHIN", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         use(f"http://127.0.0.1:{server.getsockname()[1]}")

@@ -1,110 +1,16 @@
 """MLflow: one run a training, found again by its train_key. Tracking that fails costs a warning, never a result."""
 
 import os
-import re
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lesionbench.errors import UserError
+from lesionbench.tracking_store import connect, is_server, lock, root, uri, warn
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Every failure comes as an exception too, which is told in one sentence.
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
-# MLflow's own choice, seven retries of two minutes each, holds a training up for a quarter of an hour.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-
-ANSWER_WITHIN = 5  # seconds, for a server's first sign of life
 PAUSE = 600  # seconds before a training tries a store again that failed
-LOCKED_FOR = 60  # seconds at most that another process may take to make the database
-
-
-def failure(error: Exception) -> str:
-    """One sentence about a store that failed, without the password that its address may hold."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or _root() / "mlflow.db"
-    text = str(getattr(error.__cause__, "orig", error)).split(" Response body:")[0]  # a database's own words
-    cause = re.search(r"\(Caused by (.*)\)", text)
-    reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
-    return re.sub(r"://[^/\s]*@", "://", f"MLflow at {uri} was not updated: {reason}")
-
-
-def warn(error: Exception) -> None:
-    """Say on standard error that the store failed, and what makes up for it."""
-    print(f"warning: {failure(error)} (`make track` does it later)", file=sys.stderr, flush=True)
-
-
-def connect() -> Any:
-    """A client of $MLFLOW_TRACKING_URI, or of mlflow.db in the project's root, where plain `mlflow ui` looks."""
-    import logging
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    uri = _uri()
-    from mlflow.tracking import MlflowClient
-
-    if _is_server(uri):
-        _check_alive(uri)
-        return MlflowClient(uri)
-    # Two processes that create the database together break each other's migrations.
-    with _lock():
-        if uri.startswith("sqlite:///"):
-            _check_database(Path(uri.removeprefix("sqlite:///")))
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    return client
-
-
-def _root() -> Path:
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
-def _uri() -> str:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///"):  # an experiment in DVC's queue has another working directory
-        return f"sqlite:///{_root() / uri.removeprefix('sqlite:///')}"
-    if "://" not in uri and uri != "databricks":
-        raise UserError("MLFLOW_TRACKING_URI is not an address; one looks like http://HOST:PORT")
-    return uri
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://", "databricks"))
-
-
-def _lock() -> Any:
-    from filelock import FileLock
-
-    return FileLock(_root() / ".mlflow.lock", timeout=LOCKED_FOR)
-
-
-def _check_alive(uri: str) -> None:
-    """A server that is down or hangs is found out in seconds, where a request proper would wait for its time-out."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    creds = get_default_host_creds(uri)
-    try:
-        http_request(creds, "/health", "GET", max_retries=0, timeout=ANSWER_WITHIN, raise_on_status=False)
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__context__:
-            cause = cause.__context__
-        raise UserError(f"no answer ({cause})") from error
-
-
-def _check_database(path: Path) -> None:
-    """A file that SQLite can't open is found out at once, where MLflow tries for two minutes."""
-    import sqlite3
-    from contextlib import closing
-
-    if path.exists():
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version")
 
 
 def experiment_id(client: Any, name: str) -> str:
@@ -113,7 +19,7 @@ def experiment_id(client: Any, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        folder = None if _is_server(_uri()) else (_root() / "mlruns" / name).as_uri()
+        folder = None if is_server(uri()) else (root() / "mlruns" / name).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=folder))
         except MlflowException:  # another process was faster, or it can't be made
@@ -193,7 +99,7 @@ def training_run(
 
 def ensure_run(client: Any, dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any]) -> str:
     """Find the run of `train_key` or make it, and log the `params` it lacks; returns its id."""
-    with _lock():  # of two processes at once, the second finds the run of the first
+    with lock():  # of two processes at once, the second finds the run of the first
         experiment = experiment_id(client, f"{dataset}-{task}")
         run_id = find_run(client, experiment, train_key)
         if run_id is None:
@@ -212,7 +118,7 @@ def _origin() -> dict[str, str]:
     if not commit:
         with suppress(OSError):  # no git
             command = ["git", "rev-parse", "HEAD"]
-            commit = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_root()).stdout.strip()
+            commit = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root()).stdout.strip()
     tags = {"mlflow.source.git.commit": commit, "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
     return {name: value for name, value in tags.items() if value}
 

@@ -226,6 +226,7 @@ def test_odd_but_legal_input_is_read_right(plant: Plant) -> None:
 
 
 if __name__ == "__main__":
+    print("# Bad input, and what is said of it\n")
     print("Made by `PYTHONPATH=src python tests/test_faults.py > docs/faults.md`; the tests hold it to be true.\n")
     print("| tried | refused by | what it says |\n|---|---|---|")
     for each in CASES:

@@ -236,10 +236,8 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path} is not UTF-8 text: line {line} has the byte 0x{error.object[error.start]:02x}"
-        ) from None
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise UserError(f"{path} is not UTF-8 text: line {line} has the byte 0x{byte:02x}") from None
     except yaml.MarkedYAMLError as error:
         reason = (error.problem or "").replace("found character '\\t' that cannot", "found a tab, which cannot")
         if error.context_mark is not None and error.context:

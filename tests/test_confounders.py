@@ -117,5 +117,4 @@ def test_the_summary_has_effects_and_their_intervals_in_the_ranking_s_order(rank
     assert list(found) == ranking["variable"].tolist()
     low, high = found["source"]["v_dx_ci"]
     assert low <= found["source"]["v_dx"] <= high
-    assert found["source"]["v_source"] is None
-    assert "v_source_ci" not in found["source"]
+    assert set(found["sex"]) == {"v_dx", "v_dx_ci", "v_melanoma", "v_melanoma_ci"}

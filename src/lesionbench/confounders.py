@@ -30,7 +30,7 @@ TARGETS = {"dx": "diagnosis", "melanoma": "melanoma or not", "source": "source"}
 
 
 def by_lesion(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a lesion: means of what was measured in its images, the rest as its lowest image_id with a value says."""
+    """One row a lesion: means of what was measured in its images, the rest as the image with the lowest id says."""
     size = table["width"].astype(str) + "x" + table["height"].astype(str)
     lesions = table.assign(size=size).sort_values("image_id").groupby("lesion_id", sort=True)
     recorded = lesions[["dx", *RECORDED, "size"]].first()
@@ -201,12 +201,12 @@ def tables(own: pd.DataFrame, ranking: pd.DataFrame) -> dict[str, tuple[pd.DataF
 
 
 def summarise(ranking: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """variable → its effect sizes in `ranking` with their intervals, None where there is none."""
+    """variable → its V with dx and with melanoma or not, with the intervals; None where there is none."""
 
     def plain(value: float) -> float | None:
         return float(value) if np.isfinite(value) else None
 
-    effects = [*(f"v_{to}" for to in TARGETS), "epsilon2_dx"]
+    effects = ("v_dx", "v_melanoma")
     return {
         str(row["variable"]): {effect: plain(row[effect]) for effect in effects}
         | {f"{e}_ci": [row[f"{e}_low"], row[f"{e}_high"]] for e in effects if np.isfinite(row[f"{e}_low"])}

@@ -123,7 +123,7 @@ def spread(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd
 
 @figures.styled
 def draw_spread(found: pd.DataFrame, title: str, unit: Mapping[str, str], log: bool = False) -> Figure:
-    """A panel for each variable and measure of `spread`: box of the quartiles, whiskers from the 5th to the 95th."""
+    """A panel for each variable and measure of `spread`."""
     panels = list(found.groupby(["by", "measure"], sort=False))
     most = int(found.groupby(["by", "measure"]).size().max())
     figure, axes = figures.new(9.5, 1.3 + 0.3 * most, 1, len(panels))
@@ -138,7 +138,7 @@ def draw_spread(found: pd.DataFrame, title: str, unit: Mapping[str, str], log: b
         ax.set(xlabel=unit[str(measure)], xscale="log" if log else "linear")
         ax.xaxis.set_major_formatter("{x:g}")  # the one of log scales writes formulas, which the style shows as text
         ax.invert_yaxis()
-    figure.suptitle(title, fontsize=10, fontweight="bold")
+    figure.suptitle(f"{title}\n(box: quartiles; line: 5th to 95th percentile)", fontsize=10, fontweight="bold")
     return figure
 
 

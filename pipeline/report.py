@@ -9,7 +9,10 @@ from typing import Any
 from lesionbench import files, params, report
 
 STAGES = ("index", "duplicates", "split", "hair", "eda")
-EDA = ("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair")
+EDA = (
+    *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
+    *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
+)
 COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning")
 
 
@@ -50,7 +53,13 @@ def read_task(task: str, backbones: Sequence[str]) -> dict[str, Any]:
 
 
 def read_figures(tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
-    paths = ["hair.png", "augmentation.png", "eda/samples.webp", *(f"eda/{name}.svg" for name in EDA)]
+    paths = [
+        "hair.png",
+        "augmentation.png",
+        "eda/samples.webp",
+        "eda/flagged.webp",
+        *(f"eda/{name}.svg" for name in EDA),
+    ]
     for task in tasks:
         paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
         paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]

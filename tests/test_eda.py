@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lesionbench import eda, figures
+from lesionbench import confounders, eda, figures, quality
 from lesionbench.tasks import DIAGNOSES
 
 
@@ -31,7 +31,15 @@ def table(tmp_path: Path) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=columns)
     for number, image_id in enumerate(found["image_id"]):
         cv2.imwrite(str(tmp_path / f"{image_id}.png"), np.full((30, 40, 3), 20 * number, np.uint8))
-    return found.assign(path=[str(tmp_path / f"{image_id}.png") for image_id in found["image_id"]], cohort="own")
+    flags = ["", "blurred", "", "blurred dark_corners", *[""] * 5]
+    measures = {name: np.arange(9.0) for name in quality.MEASURES}
+    paths = [str(tmp_path / f"{image_id}.png") for image_id in found["image_id"]]
+    more = {"dx_type": "histo", "width": 40, "height": 30, "mask_path": "", "group_id": found["lesion_id"]}
+    return found.assign(path=paths, cohort="own", quality_flags=flags, **measures, **more)
+
+
+def tables(own: pd.DataFrame, everything: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, Figure]]:
+    return eda.tables(own, everything, confounders.rank(confounders.by_lesion(own), 10, 0))
 
 
 def test_classes_by_split_counts_every_image(table: pd.DataFrame) -> None:
@@ -64,12 +72,14 @@ def test_hair_by_diagnosis(table: pd.DataFrame) -> None:
 
 def test_every_table_comes_with_a_figure_and_blanks_are_called_missing(table: pd.DataFrame) -> None:
     external = table.iloc[:1].assign(image_id="E1", cohort="other", split="external")
-    found = eda.tables(table, pd.concat([table, external]))
-    assert set(found) >= {"classes", "age", "sex", "localization", "source", "images_per_lesion", "hair"}
+    found = tables(table, pd.concat([table, external]))
+    names = {"classes", "age", "sex", "localization", "source", "dx_by_source", "dx_type", "images_per_lesion", "hair"}
+    assert set(found) == names
     assert all(isinstance(figure, Figure) for _, figure in found.values())
     assert found["classes"][0].loc["nv", "external"] == 1
     sex, source = found["sex"][0], found["source"][0]
     assert sex.loc["nv", ["male", "missing"]].tolist() == [3, 1]
+    assert found["dx_by_source"][0].loc["missing"].to_dict()["df"] == 1
     assert source.loc["df"].to_dict() == {"a": 1, "b": 0, "missing": 1}
     for name in ("sex", "localization", "source"):
         assert found[name][0].to_numpy().sum() == len(table)
@@ -77,7 +87,7 @@ def test_every_table_comes_with_a_figure_and_blanks_are_called_missing(table: pd
 
 def test_values_from_the_metadata_may_be_numbers_or_look_like_formulas(table: pd.DataFrame, tmp_path: Path) -> None:
     odd = [*range(6), r"$\frac$", "<b>x^2</b>", "$a_$"]
-    found = eda.tables(table.assign(source=range(9), localization=odd), table)
+    found = tables(table.assign(source=range(9), localization=odd), table)
     for name in ("source", "localization"):
         numbers, figure = found[name]
         assert numbers.to_numpy().sum() == len(table)
@@ -88,7 +98,7 @@ def test_values_from_the_metadata_may_be_numbers_or_look_like_formulas(table: pd
 
 def test_a_value_called_other_stands_with_the_rare_ones(table: pd.DataFrame) -> None:
     source = ["other"] * 2 + list("abcdefg")
-    numbers = eda.tables(table.assign(source=source), table)["source"][0]
+    numbers = tables(table.assign(source=source), table)["source"][0]
     assert numbers.columns.is_unique
     assert numbers.to_numpy().sum() == len(table)
 
@@ -116,3 +126,13 @@ def test_the_sample_sheet_shows_training_images_alone_and_the_same_each_time(tab
     assert shown <= set(table.loc[table["split"].eq("train"), "image_id"])
     assert {"I7", "I9"} <= shown
     assert len(shown) == 4
+
+
+def test_the_sheet_of_flagged_images_has_a_row_a_flag(table: pd.DataFrame) -> None:
+    titles = [ax.get_title() for ax in eda.draw_flagged(table, 3, 0).axes]
+    assert {title for title in titles if title} == {"dark_corners\nI4", "blurred\nI2", "blurred\nI4"}
+
+
+def test_the_sheet_without_any_flag_says_so(table: pd.DataFrame) -> None:
+    (ax,) = eda.draw_flagged(table.assign(quality_flags=""), 3, 0).axes
+    assert "No image" in ax.get_title()

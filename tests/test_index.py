@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lesionbench import index
+from lesionbench import index, quality
 from lesionbench.errors import UserError
 from lesionbench.files import read_csv, sha256, write_csv
 from lesionbench.images import read_rgb
@@ -241,13 +241,14 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
 
 def test_an_image_is_measured_and_hashed(tmp_path: Path, photo: np.ndarray) -> None:
     path = save(tmp_path / "a.png", Image.fromarray(photo))
-    width, height, of_file, of_pixels = index.inspect_image(path, None)
-    assert (width, height, of_file) == (80, 60, sha256(path))
+    found = dict(zip(index.COLUMNS[index.COLUMNS.index("width") :], index.inspect_image(path, None), strict=True))
+    assert (found["width"], found["height"], found["sha256"]) == (80, 60, sha256(path))
+    assert {name: found[name] for name in quality.COLUMNS} == quality.measure(photo)
     other = save(tmp_path / "b.png", Image.fromarray(photo), compress_level=0)
     assert other.read_bytes() != path.read_bytes()
-    assert index.inspect_image(other, None)[3] == of_pixels
+    assert index.inspect_image(other, None)[3] == found["pixels_sha256"]
     photo[0, 0, 0] ^= 1
-    assert index.inspect_image(save(path, Image.fromarray(photo)), None)[3] != of_pixels
+    assert index.inspect_image(save(path, Image.fromarray(photo)), None)[3] != found["pixels_sha256"]
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("CMYK", ".jpg"), ("L", ".jpg"), ("L", ".png"), ("1", ".png")])
@@ -411,6 +412,7 @@ def test_the_summary_counts_what_is_there_and_what_is_missing(raw: Path) -> None
         "lesions_by_images": {"1": 2, "2": 1},
         "missing": {"dx_type": 1, "age": 0, "sex": 0, "localization": 1, "source": 0},
         "age_zero": 1,
+        "flagged": {"dark_corners": 0, "blurred": 0, "underexposed": 0, "overexposed": 1},
     }
     assert found["other"]["missing"]["age"] == 1
 

@@ -41,6 +41,7 @@ def inputs() -> dict[str, Any]:
     """The contents of every JSON file that the report reads, by path under metrics/."""
     missing = {"dx_type": 0, "age": 1, "sex": 0, "localization": 0, "source": 0}
     cohort = {"images": 70, "lesions": 50, "masks": 70, "images_by_dx": counts(10), "lesions_by_dx": counts(7)}
+    confounders = {"source": {"v_dx": 0.372, "v_dx_ci": [0.351, 0.384]}, "sex": {"v_dx": None}}
     cohort |= {"lesions_by_images": {"1": 30, "2": 20}, "missing": missing, "age_zero": 3}
     part = {"images": 20, "lesions": 15, "groups": 14, "images_by_dx": counts(3)}
     made: dict[str, Any] = {
@@ -54,7 +55,14 @@ def inputs() -> dict[str, Any]:
             "splits": {name: part for name in ("train", "val", "test", "external", "excluded")},
         },
         "hair": {"images": 140, "with_hair": 90, "mean_coverage": 0.0423},
-        "eda": {"images": 70, "lesions": 50, "images_with_a_sibling": 40, "mean_age": None, "missing_age": 1},
+        "eda": {
+            "images": 70,
+            "lesions": 50,
+            "images_with_a_sibling": 40,
+            "mean_age": None,
+            "missing_age": 1,
+            "confounders": confounders,
+        },
     }
     train = {"best_epoch": 2, "epochs": 3, "n_train": 40, "parameters": 23_512_130, "weights": "none"}
     train |= {"monitor": "roc_auc", "val_roc_auc": 0.777, "train_loss": 1.25, "val_loss": None, "train_key": "abc123"}
@@ -98,7 +106,13 @@ def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
     def run(made: dict[str, Any], text: str | None = None) -> str:
         for name, content in made.items():
             write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
-        figures = ["hair.png", "augmentation.png", "eda/samples.webp", *(f"eda/{name}.svg" for name in stage["EDA"])]
+        figures = [
+            "hair.png",
+            "augmentation.png",
+            "eda/samples.webp",
+            "eda/flagged.webp",
+            *(f"eda/{name}.svg" for name in stage["EDA"]),
+        ]
         for task in CLASSES:
             figures += [f"compare/{task}/{name}.svg" for name in stage["COMPARE"]]
             figures += [f"gradcam/{task}/{backbone}.webp" for backbone in BACKBONES]
@@ -162,7 +176,7 @@ def test_the_page_loads_nothing_and_links_only_to_dois(render: Callable[..., str
     html = render(made)
     page = Page(html)
     sources = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 3 + 7 + 2 * (5 + 2)
+    assert len(sources) == 4 + 14 + 2 * (5 + 2)
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in page.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -182,7 +196,7 @@ def test_every_link_inside_the_page_has_its_target(render: Callable[..., str]) -
 
 def test_every_figure_is_shown_once_and_described(render: Callable[..., str]) -> None:
     images = [attrs for tag, attrs in Page(render(inputs())).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 24
+    assert len({image["src"] for image in images}) == len(images) == 32
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lesionbench import figures
+from lesionbench import confounders, figures, quality
 from lesionbench.images import read_rgb, square
 from lesionbench.sampling import hash_order
 from lesionbench.tasks import DIAGNOSES
@@ -47,11 +47,8 @@ def draw_classes(counts: pd.DataFrame) -> Figure:
 
 def _by_dx(table: pd.DataFrame, column: str, most: int = 20) -> pd.DataFrame:
     """Images by diagnosis and value of `column`, blanks as "missing"; commonest first, beyond `most` as "other"."""
-    values = table[column].fillna("").astype(str).replace("", "missing")
+    values = confounders.categories(table[column].astype(object), most)
     order = list(values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index)
-    if len(order) > most:
-        order = [*[name for name in order if name != "other"][: most - 1], "other"]
-        values = values.where(values.isin(order), "other")
     return pd.crosstab(table["dx"], values).reindex(DIAGNOSES, fill_value=0)[order]
 
 
@@ -65,14 +62,14 @@ def age_by_dx(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @figures.styled
-def draw_ages(table: pd.DataFrame) -> Figure:
+def draw_ages(table: pd.DataFrame, note: str) -> Figure:
     """Box of ages for each diagnosis."""
     figure, (ax,) = figures.new(7, 3.6)
     groups = [table.loc[table["dx"].eq(dx), "age"].dropna() for dx in DIAGNOSES]
     names = [f"{dx}\nn = {len(ages)}" for dx, ages in zip(DIAGNOSES, groups, strict=True)]
     ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, widths=0.6)
     missing = int(table["age"].isna().sum())
-    ax.set(ylabel="age (years)", title=f"Age by diagnosis (left out for want of an age: {missing})")
+    ax.set(ylabel="age (years)", title=f"Age by diagnosis (left out for want of an age: {missing}){note}")
     return figure
 
 
@@ -140,13 +137,13 @@ def hair_by_dx(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @figures.styled
-def draw_hair(table: pd.DataFrame) -> Figure:
+def draw_hair(table: pd.DataFrame, note: str) -> Figure:
     """Box of hair cover for each diagnosis."""
     figure, (ax,) = figures.new(7, 3.6)
     groups = [100 * table.loc[table["dx"].eq(dx), "coverage"] for dx in DIAGNOSES]
     names = [f"{dx}\nn = {len(cover)}" for dx, cover in zip(DIAGNOSES, groups, strict=True)]
     ax.boxplot(groups, tick_labels=names, medianprops={"color": figures.COLOURS[1], "linewidth": 2}, sym=".")
-    ax.set(ylabel="image covered by hair (%)", title="Hair found, by diagnosis")
+    ax.set(ylabel="image covered by hair (%)", title=f"Hair found, by diagnosis{note}")
     return figure
 
 
@@ -163,18 +160,45 @@ def draw_samples(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Fig
     return figures.sheet(rows, titles, f"Training images, {n} a diagnosis (squashed to a square)", width=1.7 * n)
 
 
-def tables(own: pd.DataFrame, everything: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, Figure]]:
-    """name → (table, its figure) for the trainable cohort `own` and, in `classes`, for `everything`."""
-    sex, source = (_by_dx(own, name, len(figures.COLOURS)) for name in ("sex", "source"))
-    site = _by_dx(own, "localization")
+@figures.styled
+def draw_flagged(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Figure:
+    """A sheet of `n` random images for each quality flag."""
+    rows, titles = [], []
+    for flag in quality.FLAGS:
+        paths = table[quality.has_flag(table["quality_flags"], flag)].set_index("image_id")["path"]
+        chosen = hash_order(paths.index, seed)[:n]
+        if chosen:
+            rows.append([square(read_rgb(paths[image_id]), size) for image_id in chosen])
+            titles.append([f"{flag}\n{image_id}" for image_id in chosen])
+    if not rows:
+        figure, (ax,) = figures.new(6, 1)
+        ax.set(title="No image has a quality flag")
+        ax.set_axis_off()
+        return figure
+    return figures.sheet(rows, titles, f"Images with a quality flag, at most {n} each", width=1.7 * n)
+
+
+def tables(
+    own: pd.DataFrame, everything: pd.DataFrame, ranking: pd.DataFrame
+) -> dict[str, tuple[pd.DataFrame, Figure]]:
+    """name → (table, its figure) for the trainable cohort `own` and, in `classes`, for `everything`.
+
+    Counts are of images; `ranking` (confounders.rank) has the effect sizes in the titles.
+    """
+    sex, source, dx_type = (_by_dx(own, name, len(figures.COLOURS)) for name in ("sex", "source", "dx_type"))
+    site, by_source = _by_dx(own, "localization"), _by_dx(own, "source").T
+    note = {name: confounders.note(ranking, name) for name in ("sex", "source", "dx_type", "localization")}
+    note |= {name: confounders.note(ranking, name, "epsilon2_dx") for name in ("age", "coverage")}
     return {
         "classes": (classes_by_split(everything), draw_classes(classes_by_split(everything))),
-        "age": (age_by_dx(own), draw_ages(own)),
-        "sex": (sex, draw_shares(sex, "Sex by diagnosis")),
-        "localization": (site, draw_heatmap(site, "Localization by diagnosis: images, shaded by share of the row")),
-        "source": (source, draw_shares(source, "Source of the images by diagnosis")),
+        "age": (age_by_dx(own), draw_ages(own, note["age"])),
+        "sex": (sex, draw_shares(sex, f"Sex by diagnosis{note['sex']}")),
+        "localization": (site, draw_heatmap(site, f"Localization by diagnosis, shaded by row{note['localization']}")),
+        "source": (source, draw_shares(source, f"Source of the images by diagnosis{note['source']}")),
+        "dx_by_source": (by_source, draw_shares(by_source, f"Diagnoses of each source{note['source']}")),
+        "dx_type": (dx_type, draw_shares(dx_type, f"How it was diagnosed, by diagnosis{note['dx_type']}")),
         "images_per_lesion": (images_per_lesion(own), draw_images_per_lesion(images_per_lesion(own))),
-        "hair": (hair_by_dx(own), draw_hair(own)),
+        "hair": (hair_by_dx(own), draw_hair(own, note["coverage"])),
     }
 
 

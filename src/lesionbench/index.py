@@ -4,10 +4,12 @@ import csv
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lesionbench import quality
 from lesionbench.errors import UserError, list_faults
 from lesionbench.files import sha256
 from lesionbench.images import for_each
@@ -17,6 +19,7 @@ from lesionbench.tasks import DIAGNOSES
 COLUMNS = [
     *("image_id", "lesion_id", "cohort", "dx", "dx_type", "age", "sex", "localization", "source"),
     *("path", "mask_path", "width", "height", "sha256", "pixels_sha256"),
+    *quality.COLUMNS,
 ]
 OPTIONAL = ("dx_type", "age", "sex", "localization", "dataset")
 FORMATS = ("JPEG", "PNG")
@@ -151,8 +154,8 @@ def _faults(table: pd.DataFrame) -> list[str]:
     return [text for _, text in sorted(faults)]
 
 
-def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, str] | str:
-    """Decode an image in full: (width, height, SHA-256 of the file, SHA-256 of its pixels), or what is wrong."""
+def inspect_image(path: Path, mask_path: Path | None) -> tuple[Any, ...] | str:
+    """Decode an image in full: the last columns of COLUMNS, from `width` on, or what is wrong."""
     from PIL import Image, UnidentifiedImageError
 
     opened = path
@@ -178,7 +181,7 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[int, int, str, st
     except (OSError, SyntaxError, ValueError) as error:
         return f"{opened} is damaged: {error}"
     content = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-    return *image.size, sha256(path), content
+    return *image.size, sha256(path), content, *quality.measure(pixels).values()
 
 
 def match_files(folder: Path, table: pd.DataFrame, cohort: str) -> dict[str, Path]:
@@ -203,7 +206,7 @@ def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohor
     faults = [result for result in results if isinstance(result, str)]
     if faults:
         raise list_faults(f"cohort {cohort}: images have faults", faults)
-    found = pd.DataFrame(results, columns=["width", "height", "sha256", "pixels_sha256"])
+    found = pd.DataFrame(results, columns=COLUMNS[COLUMNS.index("width") :])
     table = table.rename(columns={"dataset": "source"}).assign(
         cohort=cohort,
         path=[path.as_posix() for path in paths],
@@ -276,5 +279,6 @@ def summarise(index: pd.DataFrame) -> dict[str, object]:
                 for name in ("dx_type", "age", "sex", "localization", "source")
             },
             "age_zero": int(rows["age"].eq(0).sum()),
+            "flagged": quality.count_flags(rows["quality_flags"]),
         }
     return cohorts

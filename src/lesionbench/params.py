@@ -81,6 +81,7 @@ class Hair(Section):
 
 class Eda(Section):
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
+    bootstrap: Natural
 
 
 class Pixels(Section):

@@ -1,0 +1,73 @@
+"""The dataset's datasheet (Gebru et al. 2021, doi:10.1145/3458723), its numbers taken from the data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from lesionbench import confounders, quality
+from lesionbench.eda import SPLITS
+from lesionbench.tasks import DIAGNOSES, DIAGNOSIS_NAMES
+
+KNOWN = ("ham10000", "phantom")
+
+
+def render(index: Mapping[str, Any], table: pd.DataFrame, ranking: pd.DataFrame) -> str:
+    """The datasheet as Markdown; what the data do not say, and is not published, is called unknown.
+
+    Args:
+        index: metrics/index.json.
+        table: one row an image of all cohorts, with `split`, `group_id` and hair `coverage`.
+        ranking: as `confounders.rank` gives it.
+    """
+    own = table[table["cohort"].eq(index["dataset"])]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "n": "{:,}".format}
+    splits = table.groupby("split").agg(images=("image_id", "size"), lesions=("lesion_id", "nunique")).to_dict("index")
+    return environment.get_template("datasheet.md.j2").render(
+        dataset=index["dataset"],
+        kind=index["dataset"] if index["dataset"] in KNOWN else "folder",
+        cohorts=index["cohorts"],
+        own=index["cohorts"][index["dataset"]],
+        splits={name: splits[name] for name in SPLITS if name in splits},
+        sources=pd.crosstab(confounders.categories(own["source"]), own["dx"]).reindex(columns=DIAGNOSES, fill_value=0),
+        sizes=own.groupby(["width", "height"]).size().sort_values(ascending=False, kind="stable").to_dict(),
+        ages=own["age"].describe(),
+        hairy=int(own["coverage"].gt(0).sum()),
+        siblings=int(own["lesion_id"].duplicated(keep=False).sum()),
+        groups=own["group_id"].nunique(),
+        missing={name: int((own[name].isna() | own[name].eq("")).sum()) for name in confounders.RECORDED},
+        missing_lesions=_missing_lesions(own),
+        values={name: own[name].replace("", "missing").value_counts().to_dict() for name in ("dx_type", "sex")},
+        ranking=[_effects(row) for row in ranking.to_dict("records")],
+        diagnoses=DIAGNOSIS_NAMES,
+        flags=quality.FLAGS,
+        decimals=quality.MEASURES,
+    )
+
+
+def _missing_lesions(own: pd.DataFrame) -> dict[str, int]:
+    blank = own[[*confounders.RECORDED]].replace("", None).isna()
+    return {str(name): int(n) for name, n in blank.groupby(own["lesion_id"]).any().sum().items()}
+
+
+def _effects(row: Mapping[Any, Any]) -> list[str]:
+    """The cells of a row of the ranking: variable, where it is seen, and V with each target."""
+    cells = [confounders.NAMES.get(row["variable"], row["variable"]), row["seen_in"]]
+    for target in confounders.TARGETS:
+        v, low, high = (row[f"v_{target}{end}"] for end in ("", "_low", "_high"))
+        cells.append("–" if pd.isna(v) else f"{v:.2f}" if pd.isna(low) else f"{v:.2f} [{low:.2f}, {high:.2f}]")
+    return cells
+
+
+def _cell(text: object) -> str:
+    """Text from the metadata so that Markdown shows it as it is."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|$~" else c for c in str(text))

@@ -1,6 +1,8 @@
 """What an audit reads: tables and images of any project, under the names used here."""
 
+import csv
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,19 +32,20 @@ FOLD = re.compile(r"(?:fold[ _-]?)?(\d+)(?:\.0)?")
 def read_table(path: str | Path, empty: bool = False) -> pd.DataFrame:
     """Read a table as text, parted by comma, tab or semicolon; UserError where it is none, or has no rows."""
     try:
-        with Path(path).open(encoding="utf-8-sig") as handle:
-            header = handle.readline()
-        separator = max(",\t;", key=header.count)
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-        )
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        delimiter = max(",\t;", key=text.partition("\n")[0].count)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a table: {error}") from None
-    if table.empty and not empty:
+    if len(rows) < 2 - empty:
         raise UserError(f"{path} has no rows below its header")
-    if table.isna().any(axis=None):
-        raise UserError(f"{path} is cut short: a row has fewer cells than the header")
-    return table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    bad = [i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])]
+    if bad:
+        raise UserError(f"{path} is damaged: row {bad[0]} has {len(rows[bad[0] - 1])} cells, the header {len(rows[0])}")
+    columns = [name.strip() for name in rows[0]]
+    if len(set(columns)) < len(columns):
+        raise UserError(f"{path} has two columns of one name: {', '.join(columns)}")
+    return pd.DataFrame([[cell.strip() for cell in row] for row in rows[1:]], columns=columns, dtype=str)
 
 
 def read_foreign(path: str | Path, **named: str | None) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def read_foreign(path: str | Path, **named: str | None) -> pd.DataFrame:
 def image_ids(names: pd.Series) -> pd.Series:
     """File names without suffix; without their folders too, unless two images would then have one name."""
     bare = names.str.replace(SUFFIX, "", regex=True)
-    base = bare.str.rpartition("/")[2]
+    base = bare.str.replace(r"^.*/", "", regex=True)
     return base if base.nunique() == bare.nunique() else bare
 
 

@@ -210,7 +210,8 @@ def find_overlaps(table: pd.DataFrame, pairs: pd.DataFrame, threshold: float) ->
     overlaps["leak"] = inner & overlaps["reason"].ne("candidate")
     order = overlaps["reason"].map({reason: i for i, reason in enumerate(REASONS)})
     keys = ["order", "part_a", "part_b", "image_id_a", "image_id_b"]
-    return overlaps.assign(order=order).sort_values(keys, ignore_index=True)[OVERLAPS]
+    ordered = overlaps.assign(order=order).sort_values(keys, ignore_index=True)
+    return ordered[OVERLAPS].astype({"images": int, "score": float, "shared": object})
 
 
 def _shared(rows: pd.DataFrame, column: str, reason: str) -> pd.DataFrame:

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "external", "excluded")
 ORIGINS = ("published", "identical", "detected")
 REASONS = ("lesion", "group", "file", "pixels", "duplicate", "chain", "candidate")
+QUALITY = {
+    "dark_corners": (0, 1),
+    "sharpness": (0, float("inf")),
+    "brightness": (0, 100),
+    "clipped_dark": (0, 1),
+    "clipped_bright": (0, 1),
+    "lab_l": (0, 100),
+    "lab_a": (-128, 127),
+    "lab_b": (-128, 127),
+}
 SHA256 = r"[0-9a-f]{64}"
 
 
@@ -82,6 +92,8 @@ def schema(name: str, classes: Sequence[str] = ()) -> "DataFrameSchema":
             "height": number(1, kind=int),
             "sha256": matching(SHA256),
             "pixels_sha256": matching(SHA256),
+            **{name: number(*limits, required=False) for name, limits in QUALITY.items()},
+            "quality_flags": text(blank=True, required=False),
         },
         "duplicates": {
             "image_id_a": text(),

@@ -423,6 +423,16 @@ def test_folds_are_parts_and_columns_can_be_named(here: Path) -> None:
     assert "I090 (fold 1) and I091 (fold 3): lesion L9" in said
 
 
+def test_the_lesion_column_may_be_the_metadata_s(foreign: Path) -> None:
+    save(foreign, "index", lambda t: t[["image_id", "lesion_id"]].rename(columns={"lesion_id": "tumour"}))
+    save(foreign, "split", lambda t: t.assign(subset=["train", "test"] * 30))
+    arguments = ("audit", foreign / "split.csv", "--images", foreign / "images", "--metadata", foreign / "index.csv")
+    assert command(*arguments)[0] == 0
+    status, said = command(*arguments, "--lesion-column", "tumour")
+    assert status == 1
+    assert "I000 (train) and I001 (test): lesion L00" in said
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

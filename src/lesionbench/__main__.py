@@ -29,14 +29,14 @@ def run_audit(arguments: argparse.Namespace) -> None:
     """Audit the split that the command line names; UserError lists the leaks."""
     from lesionbench import audit, audit_files, files
 
-    columns = {"image_id": arguments.image_column, "lesion_id": arguments.lesion_column}
-    table = audit_files.read_foreign(arguments.split, split=arguments.split_column, **columns)
+    lesion = {"lesion_id": arguments.lesion_column}
+    named = {"image_id": arguments.image_column, "split": arguments.split_column}
+    # The lesions stand in the metadata, if there are any.
+    table = audit_files.read_foreign(arguments.split, **named, **({} if arguments.metadata else lesion))
     if "split" not in table:
         names = ", ".join(audit_files.ALIASES["split"])
         raise errors.UserError(f"{arguments.split} has no column {names}; --split-column names another")
-    metadata = (
-        audit_files.read_foreign(arguments.metadata, lesion_id=arguments.lesion_column) if arguments.metadata else None
-    )
+    metadata = audit_files.read_foreign(arguments.metadata, **lesion) if arguments.metadata else None
     pairs = audit_files.read_pairs(arguments.duplicates) if arguments.duplicates else audit_files.no_pairs()
     contents = audit_files.hash_images(audit_files.find_files(arguments.images, table))
     table = table.merge(contents, "left", on="image_id")

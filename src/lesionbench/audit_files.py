@@ -36,7 +36,8 @@ def read_table(path: str | Path, empty: bool = False) -> pd.DataFrame:
         delimiter = max(",\t;", key=text.partition("\n")[0].count)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read as a table: {why}") from None
     if len(rows) < 2 - empty:
         raise UserError(f"{path} has no rows below its header")
     bad = [i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])]

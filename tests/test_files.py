@@ -184,6 +184,6 @@ def test_damaged_json_is_named_with_the_way_out(tmp_path: Path, content: bytes) 
 
 
 def test_text_that_looks_like_a_number_stays_text(tmp_path: Path) -> None:
-    table = pd.DataFrame({"image_id": ["1", "02"], "source": ["01", "2"], "localization": ["1.0", ""]})
+    table = pd.DataFrame({"image_id": ["1", "02"], "source": ["01", "2"], "cohort": ["2018", "2018"]})
     files.write_csv(tmp_path / "t.csv", table)
     assert files.read_csv(tmp_path / "t.csv").to_numpy().tolist() == table.to_numpy().tolist()

@@ -17,7 +17,10 @@ import pandas as pd
 
 from lesionbench.errors import UserError
 
-TEXT = ("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b", "dx_type", "localization", "source")
+TEXT = (
+    *("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b"),
+    *("cohort", "dx_type", "localization", "source"),
+)
 NUMERIC = ("age", "score")
 
 

@@ -113,7 +113,8 @@ def _hold_out(table: pd.DataFrame, pool: pd.DataFrame, source: str) -> pd.DataFr
     known = sorted(set(pool["source"].dropna()) - {""})
     if source not in known:
         raise UserError(f"split.holdout_source is {source!r}; the metadata has {', '.join(known) or 'no source'}")
-    mixed = pool.groupby("unit")["source"].transform("nunique").gt(1)
+    # Over all images: one that is not selected tells too that a lesion was seen by two sources.
+    mixed = pool["unit"].map(table.loc[table["cohort"].isin(pool["cohort"])].groupby("unit")["source"].nunique().gt(1))
     held = pool["source"].eq(source)
     table.loc[pool.index[held & ~mixed], "split"] = "test"
     return pool[~held & ~mixed]

@@ -50,7 +50,13 @@ def read_task(task: str, backbones: Sequence[str]) -> dict[str, Any]:
 
 
 def read_figures(tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
-    paths = ["hair.png", "augmentation.png", "eda/samples.webp", *(f"eda/{name}.svg" for name in EDA)]
+    paths = [
+        "duplicates.webp",
+        "hair.png",
+        "augmentation.png",
+        "eda/samples.webp",
+        *(f"eda/{name}.svg" for name in EDA),
+    ]
     for task in tasks:
         paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
         paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]

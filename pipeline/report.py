@@ -54,6 +54,7 @@ def read_task(task: str, backbones: Sequence[str]) -> dict[str, Any]:
 
 def read_figures(tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
     paths = [
+        "duplicates.webp",
         "hair.png",
         "augmentation.png",
         "eda/samples.webp",

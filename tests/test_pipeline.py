@@ -31,6 +31,8 @@ def test_the_planted_faults_are_found_and_harmless(ran: Path) -> None:
     assert read_json(ran, "metrics/index.json")["cohorts"]["phantom"]["missing"]["age"] == 1
     pairs = pd.read_csv(ran / "store/data/duplicates.csv")
     split = pd.read_csv(ran / "store/data/split.csv").set_index("image_id")
+    assert pairs["origin"].to_list() == ["published"]
+    assert pairs["score"].ge(mini_params()["duplicates"]["threshold"]).all()
     a, b = pairs.loc[0, ["image_id_a", "image_id_b"]]
     assert split.loc[a, "lesion_id"] != split.loc[b, "lesion_id"]
     assert split.loc[a, "group_id"] == split.loc[b, "group_id"]

@@ -28,7 +28,8 @@ def metadata() -> pd.DataFrame:
 def pairs(metadata: pd.DataFrame) -> pd.DataFrame:
     table = metadata.assign(pixels_sha256=metadata["image_id"])
     published = index.read_table(DATA / "duplicate_pairs.csv")
-    return duplicates.find_duplicates(table, published, 1.0)
+    nothing = pd.DataFrame(columns=["image_id_a", "image_id_b", "score"])
+    return duplicates.find_duplicates(table, published, nothing, 1.0)
 
 
 def run(metadata: pd.DataFrame, pairs: pd.DataFrame, **options: object) -> pd.DataFrame:

@@ -47,7 +47,11 @@ def inputs() -> dict[str, Any]:
     made: dict[str, Any] = {
         "index": {"dataset": "phantom", "cohorts": {"phantom": cohort, "elsewhere": cohort}},
         "duplicates": dict.fromkeys(
-            ("pairs", "published", "identical", "merged", "across_lesion_ids", "across_cohorts"), 1
+            (
+                *("pairs", "published", "published_found", "identical", "detected", "detected_merged"),
+                *("merged", "across_lesion_ids", "across_cohorts", "merged_across_cohorts"),
+            ),
+            1,
         ),
         "split": {
             "leaky": False,
@@ -107,6 +111,7 @@ def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
         for name, content in made.items():
             write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
         figures = [
+            "duplicates.webp",
             "hair.png",
             "augmentation.png",
             "eda/samples.webp",
@@ -176,7 +181,7 @@ def test_the_page_loads_nothing_and_links_only_to_dois(render: Callable[..., str
     html = render(made)
     page = Page(html)
     sources = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 4 + 14 + 2 * (5 + 2)
+    assert len(sources) == 5 + 14 + 2 * (5 + 2)
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in page.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -196,7 +201,7 @@ def test_every_link_inside_the_page_has_its_target(render: Callable[..., str]) -
 
 def test_every_figure_is_shown_once_and_described(render: Callable[..., str]) -> None:
     images = [attrs for tag, attrs in Page(render(inputs())).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 32
+    assert len({image["src"] for image in images}) == len(images) == 33
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 

@@ -39,6 +39,7 @@ class Dataset(Section):
 
 class Duplicates(Section):
     threshold: Annotated[float, Field(gt=0, le=1)]
+    floor: Annotated[float, Field(gt=0, le=1)]
 
 
 class Split(Section):

@@ -5,7 +5,7 @@ from lesionbench import errors  # isort: skip
 import sys
 from pathlib import Path
 
-from lesionbench import compare, figures, files, params, tasks
+from lesionbench import compare, figures, files, params, schemas, tasks
 
 
 def main(task: str) -> None:
@@ -28,7 +28,7 @@ def main(task: str) -> None:
     roc, pr = compare.roc_curves(tables, classes), compare.precision_recall_curves(tables, classes)
     matrix, reliability = compare.confusion(tables, classes), compare.calibration(tables, classes)
     for name, table in {"roc": roc, "precision_recall": pr, "confusion": matrix, "calibration": reliability}.items():
-        files.write_csv(data / f"{name}.csv", table)
+        files.write_csv(data / f"{name}.csv", schemas.check(name, table, classes))
 
     evaluations = {b: files.read_json(f"metrics/evaluate/{task}/{b}.json")["test"] for b in backbones}
     what = "melanoma" if task == "melanoma" else "macro average of 7 diagnoses"

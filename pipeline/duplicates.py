@@ -4,7 +4,7 @@ from lesionbench import errors  # isort: skip
 
 from pathlib import Path
 
-from lesionbench import duplicates, figures, files, near_duplicates, params
+from lesionbench import duplicates, figures, files, near_duplicates, params, schemas
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         detected = near_duplicates.find_cached(index, trainable, cache)
     detected = detected[detected["score"].ge(config.floor)]
     pairs = duplicates.find_duplicates(index, published, detected, config.threshold)
-    files.write_csv("data/duplicates.csv", pairs)
+    files.write_csv("data/duplicates.csv", schemas.check("duplicates", pairs))
     files.write_json("metrics/duplicates.json", duplicates.summarise(pairs, index, config.threshold))
     figures.save(duplicates.draw(pairs, index.set_index("image_id")["path"]), Path("reports/duplicates.webp"))
 

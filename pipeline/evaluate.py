@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lesionbench import files, metrics, params, tasks, tracking
+from lesionbench import files, metrics, params, schemas, tasks, tracking
 
 
 def main(task: str, backbone: str) -> None:
@@ -48,7 +48,8 @@ def main(task: str, backbone: str) -> None:
     columns = {f"logit_{name}": logits[:, c] for c, name in enumerate(classes)}
     columns |= {f"p_{name}": p[:, c] for c, name in enumerate(classes)}
     ids = table[["image_id", "lesion_id", "group_id", "cohort", "split", "label"]]
-    files.write_csv(f"data/predictions/{task}/{backbone}.csv", ids.assign(**columns))
+    predictions = schemas.check("predictions", ids.assign(**columns), classes)
+    files.write_csv(f"data/predictions/{task}/{backbone}.csv", predictions)
     files.write_json(f"metrics/evaluate/{task}/{backbone}.json", found)
     dataset = files.read_json("metrics/index.json")["dataset"]
     tracking.log_evaluation(dataset, task, backbone, train_key, found)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=1, help="look back over so many commits (default: 1)")
     parser.add_argument("--csv", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
-    parameters = experiments.parameter_names(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
+    parameters = experiments.parameter_names(files.read_yaml("params.yaml"))
     unknown = sorted({*arguments.over} - {*parameters})
     if unknown:
         raise errors.UserError(f"--over names {unknown[0]!r}, which is no key of params.yaml")

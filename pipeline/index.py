@@ -4,7 +4,7 @@ from lesionbench import errors  # isort: skip
 
 from pathlib import Path
 
-from lesionbench import files, index, params
+from lesionbench import files, index, params, schemas
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         if dataset.source != "folder" or "data/raw" not in str(error):
             raise
         raise errors.UserError(f"{error}\n(data/raw is a copy of {dataset.path}: mend it there)") from None
-    files.write_csv("data/index.csv", table)
+    files.write_csv("data/index.csv", schemas.check("index", table))
     files.write_json("metrics/index.json", {"dataset": cohort, "cohorts": index.summarise(table)})
 
 

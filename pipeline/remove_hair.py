@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionbench import figures, files, hair, params
+from lesionbench import figures, files, hair, params, schemas
 from lesionbench.images import for_each, read_mask, read_rgb, square
 
 FOLDER = Path("data/hairless")
@@ -28,7 +28,7 @@ def main() -> None:
             leftover.unlink()
         coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index)))
     table = index[["image_id"]].assign(coverage=np.round(coverage, 6))
-    files.write_csv("data/hair.csv", table)
+    files.write_csv("data/hair.csv", schemas.check("hair", table))
     files.write_json("metrics/hair.json", summarise(index, table["coverage"], section))
     figures.save(sheet(index, table, section), Path("reports/hair.png"))
 

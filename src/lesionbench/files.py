@@ -8,12 +8,13 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from lesionbench.errors import UserError
 
@@ -98,6 +99,42 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path} is cut short; `dvc repro` makes it anew")
     blanks = {name: [""] for name in NUMERIC}
     return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blanks)
+
+
+class OneOfEachKey(yaml.SafeLoader):
+    """Safe YAML in which a key stands once: PyYAML would take the last one and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in first:
+                problem = f"the key {key.value} stands here and in line {first[key.value]}; leave one of them out"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            first[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file of the user's; raises UserError naming the line where it is not right."""
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), OneOfEachKey)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist here; run from the project's root") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise UserError(f"{path} is not UTF-8 text: line {line} has the byte 0x{byte:02x}") from None
+    except yaml.MarkedYAMLError as error:
+        reason = (error.problem or "").replace("found character '\\t' that cannot", "found a tab, which cannot")
+        if error.context_mark is not None and error.context:
+            reason += f" ({error.context} that begins in line {error.context_mark.line + 1})"
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise UserError(f"{path} is not valid YAML{where}: {reason}") from None
+    except Exception as error:  # on odd values PyYAML lets ValueError, KeyError, RecursionError and more through
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def sha256(path: str | Path) -> str:

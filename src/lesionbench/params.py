@@ -1,16 +1,15 @@
 """The types of params.yaml. They carry no defaults: DVC would not see one change."""
 
 import reprlib
-from collections.abc import Hashable
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lesionbench.errors import UserError, list_faults
+from lesionbench.files import read_yaml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -179,7 +178,7 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     Raises:
         UserError: naming every key that is unknown, missing, mistyped or out of range, and what is allowed.
     """
-    raw = _read(Path(path))
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no sections; `git checkout {path}` brings it back")
     try:
@@ -213,41 +212,6 @@ def of_data(config: Params) -> dict[str, Any]:
 
 def _wanted(missing: str, keys: tuple[str, ...]) -> bool:
     return any(f"{missing}.".startswith(f"{key}.") or f"{key}.".startswith(f"{missing}.") for key in keys)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once: PyYAML would take the last one and say nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        first: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in first:
-                problem = f"the key {key.value} stands here and in line {first[key.value]}; leave one of them out"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            first[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist here; run from the project's root") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise UserError(f"{path} is not UTF-8 text: line {line} has the byte 0x{byte:02x}") from None
-    except yaml.MarkedYAMLError as error:
-        reason = (error.problem or "").replace("found character '\\t' that cannot", "found a tab, which cannot")
-        if error.context_mark is not None and error.context:
-            reason += f" ({error.context} that begins in line {error.context_mark.line + 1})"
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        raise UserError(f"{path} is not valid YAML{where}: {reason}") from None
-    except Exception as error:  # on odd values PyYAML lets ValueError, KeyError, RecursionError and more through
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _explain(fault: Any) -> str:

@@ -92,8 +92,8 @@ def schema(name: str, classes: Sequence[str] = ()) -> "DataFrameSchema":
             "height": number(1, kind=int),
             "sha256": matching(SHA256),
             "pixels_sha256": matching(SHA256),
-            **{name: number(*limits, required=False) for name, limits in QUALITY.items()},
-            "quality_flags": text(blank=True, required=False),
+            **{name: number(*limits) for name, limits in QUALITY.items()},
+            "quality_flags": text(blank=True),
         },
         "duplicates": {
             "image_id_a": text(),

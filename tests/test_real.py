@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesionbench import duplicates, hair, index, params, split
+from lesionbench import duplicates, hair, index, near_duplicates, params, split
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "ham10000"
 pytestmark = [
@@ -87,6 +87,25 @@ def test_the_published_pairs_are_merged(metadata: pd.DataFrame, pairs: pd.DataFr
         assert table.loc[a, "group_id"] == table.loc[b, "group_id"]
         assert table.loc[a, "split"] == table.loc[b, "split"]
     assert table["group_id"].nunique() < 7_470
+
+
+def test_content_alone_finds_the_published_pairs_and_joins_no_others(tmp_path: Path) -> None:
+    published = index.read_table(DATA / "duplicate_pairs.csv")[["image_id_a", "image_id_b"]].to_numpy()
+    with zipfile.ZipFile(DATA / "images.zip") as archive:
+        names = {Path(name).stem: name for name in archive.namelist() if name.endswith(".webp")}
+        for image_id in published.ravel():
+            (tmp_path / f"{image_id}.webp").write_bytes(archive.read(names[image_id]))
+    table = pd.DataFrame({"image_id": published.ravel(), "cohort": "own"}).assign(lesion_id=lambda t: t["image_id"])
+    table["path"] = [str(tmp_path / f"{image_id}.webp") for image_id in table["image_id"]]
+    found = near_duplicates.find(table, "own")
+    found = found[found["score"].ge(0.4)]
+    pairs = set(found[["image_id_a", "image_id_b"]].itertuples(index=False, name=None))
+    expected = {tuple(sorted(pair)) for pair in published}
+    assert len(pairs & expected) >= 16
+    # Some of these lesions have a third id: ISIC_0032647 and ISIC_0027689 look like ISIC_0029152 and ISIC_0033173.
+    others = {frozenset(pair) for pair in pairs - expected}
+    same = {"ISIC_0032647", "ISIC_0027689", "ISIC_0029152", "ISIC_0033173"}
+    assert all(pair <= same for pair in others)
 
 
 def test_a_lesion_with_images_of_two_sources_is_excluded_from_a_held_out_source(

@@ -10,7 +10,7 @@ from lesionbench import figures
 from lesionbench.images import read_rgb, square
 
 COLUMNS = ["image_id_a", "image_id_b", "score", "origin", "merged"]
-DRAWN = 60
+DRAWN = 180  # a WebP ends at 16,383 px
 
 
 def find_duplicates(
@@ -26,7 +26,7 @@ def find_duplicates(
 
     Returns:
         Columns COLUMNS, a < b in each pair, sorted; score is 1 for identical pixels and missing for published
-        pairs that are not found from content.
+        pairs that are not found.
     """
     ids = set(index["image_id"])
     pairs: dict[tuple[str, str], tuple[float | None, str]] = {
@@ -70,7 +70,7 @@ def summarise(table: pd.DataFrame, index: pd.DataFrame, threshold: float) -> dic
 
 
 def draw(table: pd.DataFrame, paths: pd.Series, size: int = 150) -> Figure:
-    """The pairs side by side with their scores, two a row: published ones first, then by falling score, DRAWN at most.
+    """The pairs side by side, three a row: published ones first, then by falling score, DRAWN at most.
 
     Args:
         table: as `find_duplicates` gives it.
@@ -89,9 +89,9 @@ def draw(table: pd.DataFrame, paths: pd.Series, size: int = 150) -> Figure:
     images = [square(read_rgb(paths[name]), size) for names, _ in chosen for name in names]
     titles = [title for _, titles in chosen for title in titles]
     title = f"Pairs that may show one lesion: {len(chosen)} of {len(table)}"
-    starts = range(0, len(images), 4)
-    return figures.sheet([images[i : i + 4] for i in starts], [titles[i : i + 4] for i in starts], title, width=8)
+    starts = range(0, len(images), 6)
+    return figures.sheet([images[i : i + 6] for i in starts], [titles[i : i + 6] for i in starts], title, width=9)
 
 
 def _told(score: float) -> str:
-    return "not found from content" if pd.isna(score) else f"score {score:.3f}"
+    return "not found" if pd.isna(score) else f"score {score:.3f}"

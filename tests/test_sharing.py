@@ -63,7 +63,7 @@ def test_without_a_pull_only_what_a_change_needs_is_fetched_and_run(clone: Path,
     # DVC cannot fetch a folder that several stages fill by the folder's name.
     call(clone, "dvc", "pull", "evaluate", "explain", "compare")
     params = yaml.safe_load((clone / "params.yaml").read_text())
-    params["duplicates"]["threshold"] = 0.9999
+    params["duplicates"]["floor"] = 0.21
     params["report"]["title"] = "Another title"
     (clone / "params.yaml").write_text(yaml.safe_dump(params))
     assert stages_run(call(clone, *REPRO)) == ["duplicates", "report"]

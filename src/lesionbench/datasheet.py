@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from lesionbench import confounders, quality
-from lesionbench.eda import SPLITS
+from lesionbench.schemas import SPLITS
 from lesionbench.tasks import DIAGNOSES, DIAGNOSIS_NAMES
 
 KNOWN = ("ham10000", "phantom")

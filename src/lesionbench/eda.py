@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from lesionbench import confounders, figures, quality
 from lesionbench.images import read_rgb, square
 from lesionbench.sampling import hash_order
+from lesionbench.schemas import SPLITS
 from lesionbench.tasks import DIAGNOSES
-
-SPLITS = ("train", "val", "test", "external", "excluded")
 
 
 def classes_by_split(table: pd.DataFrame) -> pd.DataFrame:

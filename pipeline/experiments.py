@@ -28,7 +28,7 @@ def main() -> None:
     unknown = sorted({*arguments.over} - {*parameters})
     if unknown:
         raise errors.UserError(f"--over names {unknown[0]!r}, which is no key of params.yaml")
-    table = experiments.tabulate(read(arguments.commits), parameters, arguments.scores)
+    table = experiments.tabulate(experiments.read(arguments.commits), parameters, arguments.scores)
     made = (
         experiments.gather(table, parameters, arguments.over)
         if arguments.gather
@@ -45,16 +45,6 @@ def main() -> None:
             print(f"{state.lower()}: {', '.join(names)}" + (" (why: dvc queue logs NAME)" if state == "Failed" else ""))
     if arguments.scores == "val":
         print("Choose by these; --scores test shows the test split, to be looked at once the choice is made.")
-
-
-def read(commits: int) -> list[dict]:
-    from dvc.api import exp_show
-    from dvc.exceptions import DvcException
-
-    try:
-        return exp_show(num=commits)
-    except DvcException as error:
-        raise errors.UserError(f"DVC cannot list the experiments: {error}") from None
 
 
 def show(made: pd.DataFrame, split: str, gathered: bool) -> None:

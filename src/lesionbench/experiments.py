@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from lesionbench.errors import UserError
 from lesionbench.tasks import CLASSES
 
 METRICS = ("average_precision", "roc_auc", "balanced_accuracy", "recall", "log_loss")
@@ -20,6 +21,17 @@ def parameter_names(params: Mapping[str, Any]) -> list[str]:
         for name, value in params.items()
         for inner in (value if isinstance(value, Mapping) else [None])
     ]
+
+
+def read(commits: int) -> list[dict]:
+    """What `dvc.api.exp_show` gives of the workspace, the last `commits` commits and their experiments."""
+    from dvc.api import exp_show
+    from dvc.exceptions import DvcException
+
+    try:
+        return exp_show(num=commits)
+    except DvcException as error:
+        raise UserError(f"DVC cannot list the experiments: {error}") from None
 
 
 def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split: str) -> pd.DataFrame:

@@ -1,0 +1,131 @@
+"""The cost of a leak: the scores of splits by image and by lesion, of test images with and without a sibling."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lesionbench import figures
+from lesionbench.compare import probabilities
+from lesionbench.metrics import compute, interval, resample_groups, weighted_roc_auc
+from lesionbench.tasks import numbers
+
+METRICS = {
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC AUC (macro)",
+    "average_precision": "average precision (macro)",
+    "melanoma_roc_auc": "ROC AUC, melanoma against the rest",
+}
+IMAGES = {"all": "all", "sibling": "lesion photographed several times", "alone": "lesion photographed once"}
+COLUMNS = ["scheme", "images", "metric", "n", "mean", "low", "high", "min", "max", "seeds"]
+
+
+class Run(NamedTuple):
+    """One training: `split.scheme`, the test rows of its predictions, and its data/split.csv."""
+
+    scheme: str
+    test: pd.DataFrame
+    split: pd.DataFrame
+
+
+def kinds(test: pd.DataFrame, split: pd.DataFrame, scheme: str) -> dict[str, np.ndarray]:
+    """Which rows of `test` count for each of IMAGES, bool (n,).
+
+    `alone` shows a lesion with one image. `sibling` shows one with several; of a split by image only those count of
+    which another image is in train. So the lesion split's `sibling` is what such images score without a leak.
+    """
+    used = split[split["split"].isin(["train", "val", "test"])]
+    several = test["group_id"].isin(used.loc[used["group_id"].duplicated(), "group_id"]).to_numpy()
+    in_train = test["group_id"].isin(used.loc[used["split"].eq("train"), "group_id"]).to_numpy()
+    return {
+        "all": np.ones(len(test), bool),
+        "sibling": several & in_train if scheme == "image" else several,
+        "alone": ~several,
+    }
+
+
+def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int) -> pd.DataFrame:
+    """Means over the trainings of each scheme, with intervals, and the differences image - lesion.
+
+    Args:
+        runs: the trainings, of both schemes; their test rows have group_id, label and p_<class>.
+        classes: of the task diagnosis.
+        samples: resamples of lesions. All trainings share them, as one lesion is in the test split of several.
+        seed: of the resamples.
+
+    Returns:
+        Columns COLUMNS. `low` and `high` are the 95 % interval of the mean over resamples of lesions; it doesn't cover
+        what another seed would change: `min` and `max` over the trainings show that. The scheme "image - lesion" is the
+        difference, and its last kind of images, "sibling - alone", by how much more siblings gain than others: what the
+        leak itself gives. n is the mean number of test images. Blank where a class is missing.
+    """
+    lesions = pd.concat([run.test[["group_id", "label"]] for run in runs]).drop_duplicates("group_id")
+    draws = resample_groups(lesions["group_id"].to_numpy(), lesions["label"].to_numpy(), samples, seed)
+    draws = np.vstack([np.ones((1, len(lesions))), draws])
+    column = pd.Series(np.arange(len(lesions)), index=lesions["group_id"])
+    scores: dict[tuple[str, str, str], list[np.ndarray]] = {}
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for run in runs:
+        weights = draws[:, column[run.test["group_id"]]]
+        for images, chosen in kinds(run.test, run.split, run.scheme).items():
+            sizes.setdefault((run.scheme, images), []).append(int(chosen.sum()))
+            for metric, values in _score(run.test[chosen], weights[:, chosen], classes).items():
+                scores.setdefault((run.scheme, images, metric), []).append(values)
+    means = {key: np.mean(values, axis=0) for key, values in scores.items()}
+    rows = [
+        (
+            *key,
+            np.mean(sizes[key[:2]]),
+            *_summary(means[key]),
+            *(f([v[0] for v in values]) for f in (min, max)),
+            len(values),
+        )
+        for key, values in scores.items()
+    ]
+    for metric in METRICS:
+        gains = {images: means["image", images, metric] - means["lesion", images, metric] for images in IMAGES}
+        gains["sibling - alone"] = gains["sibling"] - gains["alone"]
+        rows += [
+            ("image - lesion", images, metric, None, *_summary(gain), None, None, None)
+            for images, gain in gains.items()
+        ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    order = {name: i for i, name in enumerate(["lesion", "image", "image - lesion"])}
+    return table.sort_values("scheme", key=lambda s: s.map(order), kind="stable").round(4).reset_index(drop=True)
+
+
+def _score(test: pd.DataFrame, weights: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    if test.empty:
+        return {metric: np.full(len(weights), np.nan) for metric in METRICS}
+    p, labels, mel = probabilities(test, classes), numbers(test["label"], classes), list(classes).index("mel")
+    found = {**compute(p, labels, weights), "melanoma_roc_auc": weighted_roc_auc(p[:, mel], labels == mel, weights)}
+    return {metric: found[metric] for metric in METRICS}
+
+
+def _summary(values: np.ndarray) -> tuple[float, float, float]:
+    """The value, and the interval of its resamples; those that lack a class don't count."""
+    defined = values[1:][np.isfinite(values[1:])]
+    low, high = interval(defined) if np.isfinite(values[0]) and len(defined) else (np.nan, np.nan)
+    return float(values[0]), low, high
+
+
+@figures.styled
+def draw(table: pd.DataFrame, title: str) -> Figure:
+    """One panel a metric: each kind of images, the two schemes side by side, with intervals."""
+    figure, axes = figures.new(9, 5.6, 2, 2)
+    for ax, (metric, name) in zip(axes, METRICS.items(), strict=True):
+        for i, (scheme, marker) in enumerate({"lesion": "o", "image": "s"}.items()):
+            rows = table[table["scheme"].eq(scheme) & table["metric"].eq(metric)].set_index("images").loc[list(IMAGES)]
+            y = np.arange(len(IMAGES)) + 0.24 * i - 0.12
+            reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+            ax.errorbar(
+                rows["mean"], y, xerr=reach, fmt=marker, linestyle="none", capsize=3, label=f"split by {scheme}"
+            )
+        ax.set_yticks(range(len(IMAGES)), IMAGES.values())
+        ax.invert_yaxis()
+        ax.set(xlabel=name)
+    axes[0].legend(fontsize=8, loc="best")
+    figure.suptitle(title, fontsize=10, fontweight="bold")
+    return figure

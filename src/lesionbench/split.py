@@ -4,7 +4,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lesionbench.errors import UserError, list_faults
+from lesionbench.errors import UserError
 from lesionbench.sampling import assign
 from lesionbench.tasks import DIAGNOSES
 
@@ -125,13 +125,6 @@ def find_leaks(table: pd.DataFrame) -> list[str]:
     used = table[table["split"].ne("excluded")]
     splits = used.groupby("group_id")["split"].unique()
     return [f"{group}: {', '.join(sorted(found))}" for group, found in splits.items() if len(found) > 1]
-
-
-def check_leaks(table: pd.DataFrame) -> None:
-    """Raise UserError naming every group that spans two splits."""
-    leaks = find_leaks(table)
-    if leaks:
-        raise list_faults("the split leaks: one lesion stands in two splits", leaks)
 
 
 def summarise(table: pd.DataFrame, scheme: str) -> dict[str, object]:

@@ -35,6 +35,7 @@ def main() -> None:
             "resamples": {"evaluate": config.evaluate.bootstrap, "compare": config.compare.bootstrap},
             "parameters": report.parameters(Path("params.yaml").read_text(encoding="utf-8")),
             "versions": report.versions(),
+            "leak": report.leak_rows(Path("docs/leak.csv")),
         }
     )
     files.write_bytes("reports/index.html", page.encode())
@@ -64,7 +65,8 @@ def read_figures(tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, st
     for task in tasks:
         paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
         paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
-    return {path: report.data_uri(Path("reports") / path) for path in paths}
+    figures = {path: report.data_uri(Path("reports") / path) for path in paths}
+    return {**figures, "leak.svg": report.data_uri(Path("docs/leak.svg"))}
 
 
 if __name__ == "__main__":

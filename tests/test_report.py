@@ -21,6 +21,16 @@ PHANTOM = "PHANTOM DATA — drawn by the program, not patients. These numbers sa
 LEAKY = "LEAKY SPLIT — "
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
+LEAK = """scheme,images,metric,n,mean,low,high,min,max,seeds
+lesion,all,balanced accuracy,1496,0.65,0.61,0.69,0.64,0.66,3
+lesion,alone,balanced accuracy,810,,,,,,3
+image,all,balanced accuracy,1502,0.73,0.69,0.77,0.72,0.74,3
+image,alone,balanced accuracy,823,0.7,0.6,0.8,0.7,0.7,3
+image - lesion,all,balanced accuracy,,0.08,0.03,0.13,,,
+image - lesion,alone,balanced accuracy,,,,,,,
+image - lesion,sibling - alone,balanced accuracy,,0.1,0.0,0.2,,,
+"""
+
 
 def scores(task: str, shift: float, **changed: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"n": 20}
@@ -123,6 +133,8 @@ def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
             figures += [f"gradcam/{task}/{backbone}.webp" for backbone in BACKBONES]
         for name in figures:
             write(tmp_path / "reports" / name, f"<svg>{name}</svg>")
+        write(tmp_path / "docs" / "leak.svg", "<svg>leak.svg</svg>")
+        write(tmp_path / "docs" / "leak.csv", LEAK)
         write(tmp_path / "params.yaml", params_text() if text is None else text)
         stage["main"]()
         return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
@@ -181,7 +193,7 @@ def test_the_page_loads_nothing_and_links_only_to_dois(render: Callable[..., str
     html = render(made)
     page = Page(html)
     sources = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 5 + 14 + 2 * (5 + 2)
+    assert len(sources) == 6 + 14 + 2 * (5 + 2)
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in page.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -201,7 +213,7 @@ def test_every_link_inside_the_page_has_its_target(render: Callable[..., str]) -
 
 def test_every_figure_is_shown_once_and_described(render: Callable[..., str]) -> None:
     images = [attrs for tag, attrs in Page(render(inputs())).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 33
+    assert len({image["src"] for image in images}) == len(images) == 34
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 
@@ -380,3 +392,13 @@ def test_best_is_what_is_shown_as_best() -> None:
 )
 def test_numbers_read_well(value: float | None, sign: bool, text: str) -> None:
     assert report.number(value, sign=sign) == text
+
+
+def test_the_cost_of_a_leak_is_shown_whatever_the_data(render: Callable[..., str]) -> None:
+    page = Page(render(inputs()))
+    assert page.row("balanced accuracy", "all") == [
+        *("balanced accuracy", "all", "1,496 / 1,502", "0.6500.610–0.690", "0.7300.690–0.770", "+0.080+0.030 to +0.130")
+    ]
+    assert page.row("balanced accuracy", "alone")[3:] == ["–", "0.7000.600–0.800", "–"]
+    assert "real HAM10000 images, whatever the data of this page are" in page.text
+    assert "sibling - alone" not in page.text

@@ -1,6 +1,7 @@
 """One HTML page of what the stages found. It formats, ranks and looks up; it computes no statistics."""
 
 import base64
+import csv
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -81,14 +82,28 @@ def data_uri(path: Path) -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Python's version and those of the packages that shape the results; None where one is not installed."""
-    found: dict[str, str | None] = {"Python": platform.python_version()}
+    """Python's minor version and those of the packages that shape the results; None where one is not installed."""
+    found: dict[str, str | None] = {"Python": ".".join(platform.python_version_tuple()[:2])}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+def leak_rows(path: Path) -> list[dict[str, Any]]:
+    """The table of docs/leak.csv by metric and kind of images: `metric`, `images`, and what each scheme scored.
+
+    `lesion`, `image` and `difference` are {"n", "mean", "low", "high"}, numbers or None.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    with path.open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            cell = {name: float(row[name]) if row[name] else None for name in ("n", "mean", "low", "high")}
+            scheme = {"image - lesion": "difference"}.get(row["scheme"], row["scheme"])
+            rows.setdefault((row["metric"], row["images"]), {})[scheme] = cell
+    return [{"metric": m, "images": i, **cells} for (m, i), cells in sorted(rows.items()) if "lesion" in cells]
 
 
 def parameters(text: str) -> list[dict[str, Any]]:
@@ -184,7 +199,8 @@ def render(page: Mapping[str, Any]) -> str:
     Args:
         page: `title`; `found` (the contents of metrics/{index,duplicates,split,hair,eda}.json by name); `tasks`
             (task → `train`, `evaluate`, `explain` and `test` by backbone, and `compare`); `figures` (data URIs by path
-            under reports/); `resamples` (how many, of `evaluate` and `compare`); `parameters`; `versions`.
+            under reports/, and leak.svg); `leak` (of `leak_rows`); `resamples` (how many, of `evaluate` and `compare`);
+            `parameters`; `versions`.
     """
     html = _environment().get_template("report.html.j2").render(page)
     return re.sub(r"\n\s*\n", "\n", html).lstrip()

@@ -58,7 +58,7 @@ def sheet(index: pd.DataFrame, table: pd.DataFrame, section: dict) -> figures.Fi
     for kind, image_id in [("hairiest", i) for i in hairiest] + [("any", i) for i in random]:
         before = read_rgb(index.set_index("image_id")["path"][image_id])
         mask = hair.hair_mask(before, section)
-        after = hair.fill_hair(before, mask, section["inpaint_radius"])
+        after = hair.fill_hair(before, mask)
         images.append([square(each, 192) for each in (before, mask.astype(np.uint8) * 255, after)])
         titles.append([f"{image_id} ({kind})", f"hair on {mask.mean():.1%}", "filled"])
     pairs = [images[i] + images[i + SHOWN] for i in range(min(SHOWN, len(images) - SHOWN))]

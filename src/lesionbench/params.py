@@ -68,8 +68,7 @@ class Hair(Section):
     kernel: Annotated[int, Field(ge=3, le=101, multiple_of=1)]
     threshold: Annotated[int, Field(ge=1, le=254)]
     min_length: Count
-    min_elongation: Annotated[float, Field(ge=1)]
-    inpaint_radius: Annotated[int, Field(ge=1, le=20)]
+    edge: Annotated[float, Field(ge=0, le=1)]
 
     @field_validator("kernel")
     @classmethod

@@ -14,7 +14,7 @@ from lesionbench import hair
 from lesionbench.files import sha256
 
 WIDTH, HEIGHT = 600, 450
-PARAMS: dict[str, Any] = {"method": "blackhat", "kernel": 11, "threshold": 14, "min_length": 41, "edge": 0.15}
+PARAMS: dict[str, Any] = {"method": "blackhat", "kernel": 11, "threshold": 12, "min_length": 41, "edge": 0.15}
 
 
 @pytest.fixture
@@ -179,10 +179,18 @@ def test_a_missing_entry_is_made_again(source: Path) -> None:
     assert entries(source) == [entry]
 
 
-@pytest.mark.parametrize("changed", [{"kernel": 15}, {"threshold": 13}, {"min_length": 31}, {"edge": 0.2}])
+@pytest.mark.parametrize("changed", [{"kernel": 15}, {"threshold": 14}, {"min_length": 31}, {"edge": 0.2}])
 def test_a_changed_param_makes_a_new_entry(source: Path, changed: dict[str, Any]) -> None:
     remove(source)
     remove(source, params=PARAMS | changed)
+    assert len(entries(source)) == 2
+
+
+@pytest.mark.parametrize("changed", ["lesionbench.hair.VERSION", "cv2.__version__"])
+def test_another_version_makes_a_new_entry(source: Path, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    remove(source)
+    monkeypatch.setattr(changed, "another")
+    remove(source)
     assert len(entries(source)) == 2
 
 

@@ -10,7 +10,7 @@ MEMBRANE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
 PLATE = np.array(
     [[0, 0, -1, 0, 0], [0, -2, 8, -2, 0], [-1, 8, 0, 8, -1], [0, -2, 8, -2, 0], [0, 0, -1, 0, 0]], np.float32
 )
-MEMBRANE_STEPS, PLATE_STEPS = 6, 6
+MEMBRANE_STEPS, PLATE_STEPS = 6, 4
 REACH = 2  # of the plate's neighbours
 LEVELS = 4  # of coarser and coarser pixels
 TRUST = 16.0  # a coarse pixel counts in full from this share of it on, inverted, that is known
@@ -84,7 +84,7 @@ def _relax(
     for (i, j), weight in np.ndenumerate(weights):
         if weight:
             place = middle + ((i - reach) * number.shape[1] + j - reach)
-            neighbours[weight].append(number.ravel().take(place))
+            neighbours[weight].append(number.ravel().take(place).astype(np.intp))
             pixels.reshape(-1, 4).take(place, axis=0, out=one, mode="clip")
             residual += np.multiply(one, weight, out=one)
     centre = weights.sum()

@@ -1,0 +1,101 @@
+"""Packed pixels against torchvision's ImageFolder, with the same augmentation: images/s, memory, random order."""
+
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import Compose, Resize
+
+from benchmarks import data
+from lesionbench import augment, datasets, pack, params
+from lesionbench.files import read_yaml
+
+SIZE, BATCH, SEED = 224, 32, 1
+TIMED = 1024  # images a measurement
+REPEATS = 3
+
+
+class Augmented:
+    """A torchvision transform: our augmentation on a PIL image, to a uint8 tensor (S, S, 3)."""
+
+    def __init__(self, steps: list[dict]) -> None:
+        self.transforms, self.drawn = augment.build(steps), 0
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        self.drawn += 1
+        return torch.from_numpy(augment.augment_image(self.transforms, np.asarray(image), SEED, 0, self.drawn))
+
+
+def image_folder(paths: list[Path], folder: Path, steps: list[dict]) -> Dataset:
+    """torchvision's dataset of these files, in a class folder as it wants them."""
+    (folder / "class").mkdir(parents=True)
+    for path in paths:
+        (folder / "class" / path.name).symlink_to(path.resolve())
+    return ImageFolder(str(folder), Compose([Resize((SIZE, SIZE)), Augmented(steps)]))
+
+
+def rate(loader: Iterable, images: int) -> float:
+    """Images a second, without what the first batch waits for."""
+    done, batches = 0, iter(loader)
+    next(batches)
+    start = time.perf_counter()
+    for pixels, _ in batches:
+        done += len(pixels)
+        if done >= images:
+            break
+    return done / (time.perf_counter() - start)
+
+
+def anonymous_mib() -> float:
+    """Memory of this process that no file backs, MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    folder, real = data.images_folder()
+    paths = sorted((folder / "images").glob("*.jpg"))
+    steps = augment.compile_policy(params.Augment(**read_yaml("params.yaml")["augment"]).model_dump())
+    with tempfile.TemporaryDirectory() as temporary:
+        array = Path(temporary) / "pixels.npy"
+        pack.pack_images(paths, SIZE, array)
+        rows_of_array, labels = np.arange(len(paths)), np.zeros(len(paths), int)
+        packed = datasets.PackedImages(array, rows_of_array, labels, steps, SEED)
+        usual = image_folder(paths, Path(temporary) / "folder", steps)
+        images = min(TIMED, len(paths) - 2 * BATCH)
+        rows = []
+        for workers in (0, 2):
+            found: dict[str, list[float]] = {"ours": [], "usual": []}
+            for _ in range(REPEATS):
+                found["ours"].append(rate(datasets.loader(packed, BATCH, workers, shuffle=True), images))
+                found["usual"].append(rate(DataLoader(usual, BATCH, shuffle=True, num_workers=workers), images))
+            ours, other = (float(np.median(each)) for each in found.values())
+            rows.append((f"images/s, {workers} workers", f"{ours:,.0f}", f"{other:,.0f}", f"{ours / other:.1f}", "5"))
+        bare = datasets.PackedImages(array, rows_of_array, labels, [], SEED)
+        by_order = {}
+        for order, shuffle in (("in order", False), ("in random order", True)):
+            by_order[order] = max(rate(datasets.loader(bare, BATCH, 0, shuffle), len(paths)) for _ in range(REPEATS))
+        before = anonymous_mib()
+        rate(datasets.loader(packed, BATCH, 0, shuffle=True), len(paths))
+        grown = anonymous_mib() - before
+        size = array.stat().st_size / 2**20
+    print(
+        data.source(real, len(paths)), f"At {SIZE} px, batches of {BATCH}; ImageFolder decodes and resizes each time.\n"
+    )
+    print(data.table(("", "packed", "ImageFolder", "ratio", "goal"), rows))
+    told = ", ".join(f"{value:,.0f} images/s {order}" for order, value in by_order.items())
+    print(
+        f"Packed, without augmentation: {told}. An epoch over the array's {size:,.0f} MiB takes {grown:.0f} MiB of memory.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -88,9 +88,7 @@ def main() -> None:
         stage.params["hair"]["threshold"] += 1
         row("few images, for their memory", min(SMALL, len(paths)))
     print(data.table(("", "images", "processed", "seconds", "peak MiB"), rows))
-    print(
-        f"An entry is keyed by the image's SHA-256, section hair, the algorithm's version and OpenCV's ({cv2.__version__}).\n"
-    )
+    print(f"Keyed by the image's SHA-256, section hair, the algorithm's version and OpenCV {cv2.__version__}.\n")
 
 
 if __name__ == "__main__":

@@ -92,9 +92,7 @@ def main() -> None:
     )
     print(data.table(("", "packed", "ImageFolder", "ratio", "goal"), rows))
     told = ", ".join(f"{value:,.0f} images/s {order}" for order, value in by_order.items())
-    print(
-        f"Packed, without augmentation: {told}. An epoch over the array's {size:,.0f} MiB takes {grown:.0f} MiB of memory.\n"
-    )
+    print(f"Packed, without augmentation: {told}. An epoch over {size:,.0f} MiB of pixels takes {grown:.0f} MiB.\n")
 
 
 if __name__ == "__main__":

@@ -353,6 +353,26 @@ def test_auto_precision_is_32_bit_on_the_cpu() -> None:
     assert training.auto_precision("bf16-mixed", "cpu") == "bf16-mixed"
 
 
+def test_a_compiled_network_keeps_its_names_and_weights(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_with = torch.nn.Module.compile
+    compiled = []
+
+    def without_a_compiler(network: torch.nn.Module) -> None:
+        compiled.append(network)
+        compile_with(network, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
+    _, plain = fit(packed, section, tmp_path / "plain", epochs=1)
+    assert compiled == []
+    _, weights = fit(packed, section, tmp_path / "compiled", epochs=1, compile=True)
+    assert len(compiled) == 1
+    assert list(weights) == list(plain)
+    for name, value in plain.items():
+        assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name
+
+
 def test_auto_workers_leaves_cores_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert training.auto_workers(5) == 5
     for cores, workers in ((1, 0), (2, 0), (4, 3), (64, 12)):

@@ -19,12 +19,12 @@ class PackedImages(Dataset):
         policy: the steps of augment.compile_policy, or none.
         seed: of the augmentation.
 
-    Items are asked for by (epoch, i), i in 0 … n - 1: (uint8 (S, S, 3), class number).
+    Batches are asked for by a list of (epoch, i), i in 0 … n - 1: (uint8 (B, S, S, 3), int64 (B,)).
     """
 
     def __init__(self, path: Path, rows: np.ndarray, targets: np.ndarray, policy: list[dict[str, Any]], seed: int):
         self.pixels = np.load(path, mmap_mode="r")
-        self.rows, self.targets, self.seed = rows, targets, seed
+        self.rows, self.targets, self.seed = rows, torch.from_numpy(targets.astype(np.int64)), seed
         self.transforms = None
         if policy:
             from lesionbench.augment import build
@@ -34,14 +34,20 @@ class PackedImages(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        epoch, i = epoch_and_i
-        image = np.array(self.pixels[self.rows[i]])
-        if self.transforms is not None:
-            from lesionbench.augment import augment_image
+    def __getitems__(self, wanted: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One batch in one piece: a DataLoader asks so, and has nothing left to put together."""
+        batch = np.empty((len(wanted), *self.pixels.shape[1:]), np.uint8)
+        for place, (epoch, i) in zip(batch, wanted, strict=True):
+            place[:] = self.pixels[self.rows[i]]
+            if self.transforms is not None:
+                from lesionbench.augment import augment_image
 
-            image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
-        return torch.from_numpy(np.ascontiguousarray(image)), int(self.targets[i])
+                place[:] = augment_image(self.transforms, place, self.seed, epoch, int(self.rows[i]))
+        return torch.from_numpy(batch), self.targets[[i for _, i in wanted]]
+
+    def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        images, targets = self.__getitems__([epoch_and_i])
+        return images[0], int(targets[0])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -62,6 +68,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(i)) for i in order)
 
 
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
 def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool) -> DataLoader:
     """Batches of (uint8 (B, S, S, 3), int64 (B,)); the last, incomplete one is left out when shuffling."""
     return DataLoader(
@@ -69,6 +79,7 @@ def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool) -
         batch_size=batch_size,
         sampler=EpochSampler(len(images), images.seed, shuffle),
         num_workers=workers,
+        collate_fn=_as_it_is,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=shuffle and len(images) > batch_size,

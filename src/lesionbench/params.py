@@ -122,6 +122,7 @@ class Train(Section):
     num_nodes: Count
     strategy: str
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true"]
+    compile: bool
     workers: Literal["auto"] | Natural
 
 

@@ -1,0 +1,139 @@
+"""The training loop as it is against the bare loop: the same network and one batch in memory.
+
+python -m benchmarks.loop [--size 224] [--batch 8] [--steps 8] [--compile] [BACKBONE ...]
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks import data
+from lesionbench import augment, backbones, datasets, pack, params, training
+from lesionbench.files import read_yaml
+from lesionbench.model_file import normalise
+
+BACKBONES = ["resnet50", "inception_v3", "efficientnet_b4", "efficientnet_lite0"]
+CLASSES = 7
+WARM = 3  # steps that are not timed
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class Timed(training.History):
+    """Notes when each step ends."""
+
+    ends: list[float]
+
+    def on_train_epoch_start(self, *arguments: object) -> None:
+        super().on_train_epoch_start(*arguments)
+        type(self).ends = []
+
+    def on_train_batch_end(self, *arguments: object) -> None:
+        super().on_train_batch_end(*arguments)
+        if len(self.ends) in (WARM - 1, self.bar.total - 1):
+            synchronise()
+        self.ends.append(time.perf_counter())
+
+
+def bare(name: str, section: params.Train, size: int, steps: int) -> float:
+    """Images/s of forward, backward and optimiser on one batch that lies on the device."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    made = backbones.build(name, CLASSES, size)
+    network = made.network.to(device, memory_format=torch.channels_last)
+    if section.compile:
+        network.compile()
+    images = torch.randint(0, 256, (section.batch_size, size, size, 3), dtype=torch.uint8, device=device)
+    targets = torch.randint(0, CLASSES, (section.batch_size,), device=device)
+    mean, std = torch.tensor(made.mean, device=device), torch.tensor(made.std, device=device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=section.learning_rate)
+    mixed = training.auto_precision(section.precision, section.accelerator) == "bf16-mixed"
+    for step in range(WARM + steps):
+        if step == WARM:
+            synchronise()
+            start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            logits = network(normalise(images, mean, std))
+            loss = functional.cross_entropy(getattr(logits, "logits", logits).float(), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    synchronise()
+    return steps * section.batch_size / (time.perf_counter() - start)
+
+
+def trained(name: str, section: params.Train, array: Path, policy: list[dict], steps: int) -> float:
+    """Images/s of training.fit within its epoch."""
+    pixels = np.load(array, mmap_mode="r")
+    images = section.batch_size * (WARM + steps)
+    labels = np.arange(images) % CLASSES
+    rows = np.arange(images) % len(pixels)
+    workers = training.auto_workers(section.workers)
+    train = datasets.loader(datasets.PackedImages(array, rows, labels, policy, 1), section.batch_size, workers, True)
+    val = datasets.loader(datasets.PackedImages(array, rows[:CLASSES], labels[:CLASSES], [], 1), CLASSES, 0, False)
+    made = backbones.build(name, CLASSES, pixels.shape[1])
+    with mock.patch.object(training, "History", Timed), tempfile.TemporaryDirectory() as checkpoints:
+        targets, classes = torch.from_numpy(labels), [str(c) for c in range(CLASSES)]
+        training.fit(made, classes, targets, train, val, section, 1, Path(checkpoints))
+    return steps * section.batch_size / (Timed.ends[-1] - Timed.ends[WARM - 1])
+
+
+def main(*given: str) -> None:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("backbones", nargs="*", default=BACKBONES)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=64 if gpu else 8)
+    parser.add_argument("--steps", type=int, default=200 if gpu else 8)
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    parser.add_argument("--array", type=Path, help="a packed data/pixels.npy instead of packing images")
+    arguments = parser.parse_args(given)
+    whole = read_yaml("params.yaml")
+    policy = augment.compile_policy(params.Augment(**whole["augment"]).model_dump())
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        array, real = arguments.array, True
+        if array is None:
+            folder, real = data.images_folder()
+            array = Path(temporary) / "pixels.npy"
+            needed = arguments.batch * (WARM + arguments.steps)
+            pack.pack_images(sorted((folder / "images").glob("*.jpg"))[:needed], arguments.size, array)
+        for name in arguments.backbones:
+            for compiled in [False, True] if arguments.compile else [False]:
+                changed = {"epochs": 1, "batch_size": arguments.batch, "compile": compiled}
+                section = params.Train(**{**whole["train"], **changed})
+                if gpu:
+                    torch.cuda.reset_peak_memory_stats()
+                # The bare loop before and after, so that a machine that slows down does so for both.
+                before = bare(name, section, arguments.size, arguments.steps)
+                ours = trained(name, section, array, policy, arguments.steps)
+                other = (before + bare(name, section, arguments.size, arguments.steps)) / 2
+                peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if gpu else ""
+                row = (
+                    f"{name}{', compiled' if compiled else ''}",
+                    f"{ours:,.1f}",
+                    f"{other:,.1f}",
+                    f"{ours / other:.3f}",
+                )
+                rows.append((*row, "0.95", peak))
+    device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} cores, {platform.machine()}"
+    precision = training.auto_precision(section.precision, section.accelerator)
+    told = f"{arguments.size} px, batches of {arguments.batch}, {precision}, {arguments.steps} steps; {device}."
+    print(data.source(real, len(np.load(arguments.array, mmap_mode="r"))) if arguments.array else "", told, "\n")
+    print(data.table(("images/s", "train", "bare loop", "ratio", "goal", "peak GiB" if gpu else ""), rows))
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(*sys.argv[1:])

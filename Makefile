@@ -5,7 +5,7 @@ export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format compare gather ui track lock clean
+.PHONY: help setup repro test lint format compare gather leak bench ui track lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -40,6 +40,12 @@ compare: setup  ## a short table of the experiments (ARGS="--scores test")
 
 gather: setup  ## mean and spread over seeds and folds
 	python pipeline/experiments.py --gather $(ARGS)
+
+leak: setup  ## gather the leak experiment of docs/splits.md
+	python pipeline/leak.py $(ARGS)
+
+bench: setup  ## measure speed, into benchmarks/README.md (ARGS=hair for a part)
+	PYTHONPATH=src:. python -m benchmarks.run $(ARGS)
 
 ui: setup  ## open MLflow's comparison of backbones
 	mlflow ui

@@ -77,7 +77,7 @@ def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int
     rows = [
         (
             *key,
-            np.mean(sizes[key[:2]]),
+            round(np.mean(sizes[key[:2]])),
             *_summary(means[key]),
             *(f([v[0] for v in values]) for f in (min, max)),
             len(values),
@@ -91,7 +91,7 @@ def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int
             ("image - lesion", images, metric, None, *_summary(gain), None, None, None)
             for images, gain in gains.items()
         ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "seeds": "Int64"})
     order = {name: i for i, name in enumerate(["lesion", "image", "image - lesion"])}
     return table.sort_values("scheme", key=lambda s: s.map(order), kind="stable").round(4).reset_index(drop=True)
 

@@ -1,0 +1,76 @@
+"""Run the benchmarks and keep their tables in benchmarks/README.md: make bench, or make bench ARGS="hair pixels"."""
+
+import contextlib
+import importlib
+import io
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from lesionbench.errors import UserError
+from lesionbench.files import write_bytes
+
+PARTS = {
+    "hair": "Hair removal",
+    "cache": "The hair cache",
+    "pixels": "Packed pixels",
+    "loop": "The training loop",
+    "startup": "Start-up",
+    "growth": "Growth",
+}
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-lightning", "albumentations"),
+    *("opencv-python-headless", "numpy", "mlflow", "dvc"),
+)
+HEAD = """# Benchmarks
+
+`make bench` runs them all and writes this page; `make bench ARGS="hair pixels"` writes those parts anew.
+`LESIONBENCH_REAL` names a folder with the real images, as the stage download leaves it; without one data/raw is
+used if it has them, else the phantom, and the part says so. `benchmarks/gpu.sh` is for a machine with a GPU, and
+`benchmarks/near_duplicates.py` (docs/duplicates.md) is run by hand.
+"""
+
+
+def machine() -> str:
+    """Processor, cores, memory, GPU and versions, in a line."""
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    cpu = re.search(r"model name\s*: (.*)", told)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    gpu = "no GPU"
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        gpu = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().replace("\n", ", ")
+    name = cpu[1] if cpu else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {platform.python_version()}, {versions}"
+
+
+def sections(page: str) -> dict[str, str]:
+    """The page's parts by their titles."""
+    return {part.split("\n", 1)[0]: part.split("\n", 1)[1] for part in re.split(r"^## ", page, flags=re.M)[1:]}
+
+
+def main(*wanted: str) -> None:
+    unknown = sorted({*wanted} - {*PARTS})
+    if unknown:
+        raise UserError(f"there is no benchmark {unknown[0]}; there are {', '.join(PARTS)}")
+    path = Path("benchmarks/README.md")
+    kept = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for part in wanted or PARTS:
+        told = io.StringIO()
+        with contextlib.redirect_stdout(told):
+            importlib.import_module(f"benchmarks.{part}").main()
+        print(told.getvalue(), flush=True)
+        kept[PARTS[part]] = f"\n{machine()}\n\n{told.getvalue().strip()}\n\n"
+        body = "".join(f"## {title}\n{kept[title]}" for title in PARTS.values() if title in kept)
+        write_bytes(path, f"{HEAD}\n{body}".rstrip().encode() + b"\n")
+
+
+if __name__ == "__main__":
+    from lesionbench import errors
+
+    errors.run(lambda: main(*sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""What a stage costs before its work begins, against an older revision: python -m benchmarks.startup [REVISION]."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import data
+
+STAGES = ("download", "index", "duplicates", "split", "remove_hair", "eda", "pack", "augment", "train")
+STAGES += ("evaluate", "explain", "compare", "report")
+AGAINST = "7e39a4e"  # before start-up was looked at
+REPEATS = 3
+# Everything up to the call of errors.run, and what the stages import once they run.
+PROGRAM = """
+import runpy, sys
+from lesionbench import errors
+errors.run = lambda main: None
+runpy.run_path(sys.argv[1], run_name="__main__")
+for name in sys.argv[2:]:
+    __import__(name)
+"""
+LATER = {
+    "train": ["mlflow.tracking"],
+    "evaluate": ["mlflow.tracking", "lesionbench.model_file"],
+    "explain": ["lesionbench.explain"],
+}
+
+
+def seconds(root: Path, stage: str) -> tuple[float, float]:
+    """CPU and wall seconds of one start."""
+    env = {**os.environ, "PYTHONPATH": "src", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    command = [sys.executable, "-c", PROGRAM, f"pipeline/{stage}.py", *LATER.get(stage, [])]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{stage} did not start: status {status}")
+    return used.ru_utime + used.ru_stime, time.perf_counter() - start
+
+
+def main(against: str = AGAINST) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        older = Path(temporary)
+        archive = subprocess.run(["git", "archive", against], capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", older], input=archive, check=True)
+        rows = []
+        for stage in STAGES:
+            found: dict[Path, list[tuple[float, float]]] = {Path("."): [], older: []}
+            for repeat in range(REPEATS + 1):
+                for root, times in found.items():
+                    if repeat:  # the first one writes bytecode
+                        times.append(seconds(root, stage))
+                    else:
+                        seconds(root, stage)
+            ours, other = (
+                [statistics.median(column) for column in zip(*times, strict=True)] for times in found.values()
+            )
+            rows.append(
+                (stage, *(f"{t:.1f}" for t in (ours[1], other[1])), f"{ours[1] / other[1]:.2f}", f"{ours[0]:.1f}")
+            )
+    print(f"From the start of the process to the stage's first step, its later imports included; against {against}.\n")
+    print(data.table(("stage", "seconds", f"at {against}", "ratio", "CPU seconds"), rows))
+    start = time.perf_counter()
+    subprocess.run(["dvc", "repro", "--quiet"], check=True)
+    print(f"`dvc repro` with nothing to do: {time.perf_counter() - start:.1f} s (goal 2 s).\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

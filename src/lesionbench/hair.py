@@ -13,11 +13,12 @@ from lesionbench import inpaint
 from lesionbench.files import atomic, write_bytes
 from lesionbench.images import encode, read_rgb
 
-VERSION = 3  # part of the cache key: raise it when find_hair or inpaint.fill give other pixels
+VERSION = 4  # part of the cache key: raise it when find_hair or inpaint.fill give other pixels
 REFERENCE_WIDTH = 600
 SEARCHED_WIDTH = 300  # lines are sought at this width
 DIRECTIONS = 24
 STRAIGHT = 0.3  # share of the contrast beside it that a line must have: one that cuts the bends of a network has less
+RIVAL = 0.5  # share of a darker line's contrast that a lighter one beside it must have, and the other way round
 BACKGROUND_WIDTH, BACKGROUND = 150, 9  # a median over so many pixels, at this width
 NEAR, BESIDE = (cv2.getStructuringElement(shape, (3, 3)) for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS))
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -54,7 +55,8 @@ def find_hair(rgb: np.ndarray, kernel: int, threshold: int, min_length: int, edg
     near_dark, near_light = (cv2.dilate(each, np.ones((5, 5), np.uint8)) for each in (dark, light))
     mask = np.zeros(grey.shape, bool)
     for hat, small, line, other in zip(hats, searched, (dark, light), (near_light, near_dark), strict=True):
-        highest = cv2.max(cv2.convertScaleAbs(cv2.dilate(small, NEAR), alpha=STRAIGHT), other)
+        beside = cv2.convertScaleAbs(cv2.dilate(small, NEAR), alpha=STRAIGHT)
+        highest = cv2.max(beside, cv2.convertScaleAbs(other, alpha=RIVAL))
         line[(line < threshold) | (line < highest)] = 0
         contrast = cv2.resize(cv2.dilate(line, NEAR), (width, height), interpolation=cv2.INTER_NEAREST)
         mask |= (contrast > 0) & (hat >= cv2.convertScaleAbs(contrast, alpha=edge))
@@ -88,8 +90,10 @@ def _lines(images: np.ndarray, length: int) -> np.ndarray:
     array operations on ever longer shifts.
     """
     height, width = images.shape[1:]
-    # Repeated at the rim, so that the end of a hair that leaves the image is a line too.
-    padded = np.pad(images, ((0, 0), (length, length), (length, length)), mode="edge")
+    # Repeated at the rim for half a line, so that the end of a hair that leaves the image is a line too.
+    half = length // 2
+    padded = np.pad(images, ((0, 0), (half, half), (half, half)), mode="edge")
+    padded = np.pad(padded, ((0, 0), *[(length - half, length - half)] * 2))
     best = np.zeros(padded.size, np.uint8)
     for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS:
         step = np.array([np.sin(angle), np.cos(angle)])

@@ -1,0 +1,114 @@
+"""Each data stage at three sizes of the dataset: CPU time and memory. Writes docs/growth.csv and growth.svg too."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from benchmarks import data
+from lesionbench import figures
+from lesionbench.files import read_csv, read_yaml, write_csv
+from lesionbench.sampling import hash_order
+
+STAGES = ("download", "index", "duplicates", "split", "remove_hair", "eda", "pack", "augment")
+SIZES = (1_000, 10_015, 30_000)
+
+
+def grow(raw: Path, folder: Path, n: int) -> None:
+    """Write the first `n` images of `raw`, in an order by hash; then all again under new ids, one byte longer each."""
+    table = read_csv(raw / "metadata.csv").set_index("image_id", drop=False)
+    ids = hash_order(table["image_id"], 0)
+    (folder / "masks").mkdir(parents=True)
+    rows = []
+    for i in range(n):
+        copy, old = i // len(ids), ids[i % len(ids)]
+        row = table.loc[old].copy()
+        row["image_id"], row["lesion_id"] = f"{old}_{copy}", f"{row['lesion_id']}_{copy}"
+        image = raw / "images" / f"{old}.jpg"
+        # Decoders ignore what comes after the end; the hair cache must not know the image.
+        (folder / f"{row['image_id']}.jpg").write_bytes(image.read_bytes() + b"\0" * copy)
+        mask = raw / "masks" / f"{old}_segmentation.png"
+        if mask.exists():
+            (folder / "masks" / f"{row['image_id']}_segmentation.png").symlink_to(mask.resolve())
+        rows.append(row)
+    write_csv(folder / "metadata.csv", pd.DataFrame(rows))
+
+
+def run(stage: str, folder: Path) -> tuple[float, float, float]:
+    """CPU seconds with those of its processes, wall seconds, and the peak MiB of its largest process."""
+    root = Path.cwd()
+    env = {**os.environ, "LESIONBENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(root / "src")}
+    env["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    start = time.perf_counter()
+    with (folder / f"{stage}.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, root / f"pipeline/{stage}.py"], cwd=folder, env=env, stderr=log)
+        _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{stage}: {(folder / f'{stage}.log').read_text()[-1000:]}")
+    return used.ru_utime + used.ru_stime, time.perf_counter() - start, used.ru_maxrss / 1024
+
+
+def measure(raw: Path, sizes: tuple[int, ...]) -> pd.DataFrame:
+    """A row a size and stage: images, stage, cpu_s, wall_s, peak_mib."""
+    rows = []
+    for n in sizes:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            grow(raw, folder / "mine", n)
+            params = read_yaml("params.yaml")
+            params["dataset"] |= {"source": "folder", "path": "mine", "max_lesions": None, "external": []}
+            params["pixels"]["size"] = 224
+            (folder / "params.yaml").write_text(yaml.safe_dump(params))
+            for stage in STAGES:
+                rows.append((n, stage, *run(stage, folder)))
+                print(*rows[-1], file=sys.stderr, flush=True)
+    return pd.DataFrame(rows, columns=["images", "stage", "cpu_s", "wall_s", "peak_mib"]).round(1)
+
+
+@figures.styled
+def draw(found: pd.DataFrame, what: str) -> None:
+    """Time and memory over the number of images, a line a stage."""
+    figure, (left, right) = figures.new(9, 3.8, 1, 2)
+    for (stage, rows), marker in zip(found.groupby("stage", sort=False), "osD^vPX*", strict=True):
+        left.plot(rows["images"], rows["cpu_s"], marker=marker, label=stage)
+        right.plot(rows["images"], rows["peak_mib"] / 1024, marker=marker, label=stage)
+    left.set(xscale="log", yscale="log", title="Time", xlabel="images", ylabel="CPU time, s")
+    ends = found.loc[found["stage"].eq("duplicates"), "images"].agg(["min", "max"])
+    left.plot(ends, ends / 100, color="grey", linestyle=":", label="linear: 10 ms an image")
+    right.set(title="Memory of the largest process", xlabel="images", ylabel="peak, GiB", ylim=(0, None))
+    left.legend(fontsize=7, ncols=2)
+    figure.suptitle(f"Growth of the data stages, {what}, 224 px", fontsize=10, fontweight="bold")
+    figures.save(figure, Path("docs/growth.svg"))
+
+
+def main() -> None:
+    raw, real = data.images_folder()
+    sizes = SIZES if real else (100, 200, 400)
+    found = measure(raw, sizes)
+    print(data.source(real, min(max(sizes), len(list((raw / "images").iterdir())))))
+    print("Beyond that the same ones again under new ids, in other bytes. CPU time is of all cores together.\n")
+    rows = []
+    for stage, each in found.groupby("stage", sort=False):
+        cpu = each["cpu_s"].to_numpy()
+        per_image = (cpu[-1] - cpu[0]) / (sizes[-1] - sizes[0]) * 1000
+        rows.append(
+            (
+                stage,
+                *(f"{t:.0f} s, {m:,.0f} MiB" for t, m in zip(cpu, each["peak_mib"], strict=True)),
+                f"{per_image:.1f}",
+            )
+        )
+    print(data.table(("stage", *(f"{n:,} images" for n in sizes), "ms of CPU an image more"), rows))
+    if real:
+        write_csv(Path("docs/growth.csv"), found)
+        draw(found, "HAM10000 and copies of it")
+        print("![time and memory over the number of images](../docs/growth.svg)")
+
+
+if __name__ == "__main__":
+    main()

@@ -196,8 +196,8 @@ def run(stage: str, *arguments: str) -> str:
             errors.run(lambda: main(*arguments))
         except SystemExit as end:
             status = end.code
-        else:
-            return ""
+    if status == 0:
+        return ""
     if status != 1:
         raise AssertionError(f"exit status {status}, expected 1")
     return said.getvalue()[said.getvalue().index("error: ") :].rstrip("\n")

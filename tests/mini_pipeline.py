@@ -14,7 +14,18 @@ import yaml
 ROOT = Path(__file__).parents[1]
 TASK, BACKBONE = "melanoma", "efficientnet_lite0"
 EXEMPT = "src/lesionbench/params.py"
-PROJECT = (".dvc", ".dvcignore", ".gitignore", "data", "docs", "dvc.yaml", "pipeline", "requirements.lock", "src", "weights")
+PROJECT = (
+    ".dvc",
+    ".dvcignore",
+    ".gitignore",
+    "data",
+    "docs",
+    "dvc.yaml",
+    "pipeline",
+    "requirements.lock",
+    "src",
+    "weights",
+)
 Command = Callable[..., str]
 
 

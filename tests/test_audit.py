@@ -356,7 +356,7 @@ def test_no_group_stands_in_two_splits_and_the_audit_agrees(
 
 
 def command(*arguments: object) -> tuple[int, str]:
-    """Exit status of `lesionbench` and what it says to standard error."""
+    """Exit status of `lesionbench`, and what it says to standard error when it fails."""
     with (
         mock.patch.object(sys, "argv", ["lesionbench", *map(str, arguments)]),
         mock.patch("os._exit", sys.exit),
@@ -366,8 +366,8 @@ def command(*arguments: object) -> tuple[int, str]:
             __main__.main()
         except SystemExit as end:
             said = "".join(str(each.args[0]) for each in stderr.write.call_args_list)
-            return int(end.code or 0), said
-    return 0, ""
+            return (int(end.code), said) if end.code else (0, "")
+    raise AssertionError("the command did not end")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 AGAIN = "run the same command again"
@@ -27,20 +28,28 @@ def list_faults(title: str, faults: Sequence[str], shown: int = 20) -> UserError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`: a UserError, Ctrl-C or a full disk ends it with one clear message and no traceback."""
+    """Run a stage's `main` and end the process.
+
+    A UserError, Ctrl-C or a full disk ends it with one clear message and no traceback.
+    """
+    status = 0
     try:
         main()
+        sys.stdout.flush()
     except BaseException as error:
         message = _message(error)
         if message is None:
             raise
         print(message, file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        # At once: threads that are inside OpenCV make an orderly exit end in an abort, a second Ctrl-C in a traceback.
-        for child in multiprocessing.active_children():
-            child.kill()
-            child.join(5)
-        os._exit(130 if message == INTERRUPTED else 1)
+        with suppress(OSError):
+            sys.stdout.flush()
+        status = 130 if message == INTERRUPTED else 1
+    # At once: threads that are inside OpenCV make an orderly exit end in an abort, a second Ctrl-C in a traceback, and
+    # PyTorch's million objects take most of a second to be cleared away.
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join(5)
+    os._exit(status)
 
 
 def _message(error: BaseException) -> str | None:

@@ -118,6 +118,49 @@ def detection(counts: list[tuple[int, int, int]]) -> tuple[float, float, float]:
     return 2 * hit / (found + true), hit / max(1, found), hit / true
 
 
+Row = tuple[str, str, str, str, str]  # what, ours, the reference's, the difference, the goal
+
+
+def means(seen: dict[str, dict], key: str) -> tuple[float, float]:
+    """Ours, and the reference's."""
+    return float(np.mean(seen["ours"][key])), float(np.mean(seen["reference"][key]))
+
+
+def restoration(seen: dict[str, dict]) -> list[Row]:
+    """PSNR and SSIM under the true mask, and PSNR of the whole method by colour of the hair."""
+    rows = []
+    for key, what, goal in [("psnr", "restoration under the true mask, PSNR", "+1 dB")] + [
+        (f"end to end, {colour}", f"own mask, own fill, {colour} hair, PSNR", "") for colour in COLOURS
+    ]:
+        a, b = means(seen, key)
+        rows.append((what, f"{a:.2f} dB", f"{b:.2f} dB", f"{a - b:+.2f} dB", goal))
+    a, b = means(seen, "ssim")
+    rows.insert(1, ("the same, SSIM", f"{a:.4f}", f"{b:.4f}", f"{a - b:+.4f}", "no worse"))
+    return rows
+
+
+def found_and_harmed(seen: dict[str, dict]) -> list[Row]:
+    """Detection by colour of the hair, and what is changed where there is none."""
+    rows = []
+    for colour, goal in zip(COLOURS, ("no worse", "", "far better"), strict=True):
+        a, b = (detection(seen[name][f"counts {colour}"]) for name in ("ours", "reference"))
+        told = [f"{dice:.3f} ({precision:.3f}, {recall:.3f})" for dice, precision, recall in (a, b)]
+        rows.append((f"detection, {colour} hair: Dice (precision, recall)", *told, f"{a[0] - b[0]:+.3f}", goal))
+    a, b = means(seen, "harm")
+    rows.append(("changed pixels in the lesion, no hair drawn", f"{a:.3%}", f"{b:.3%}", f"1/{b / a:.0f}", "1/10"))
+    a, b = means(seen, "harmed")
+    return [*rows, ("images whose lesion is changed", f"{a:.0%}", f"{b:.0%}", "", "")]
+
+
+def time_taken(seen: dict[str, dict]) -> list[Row]:
+    mask, fill = means(seen, "ms mask"), means(seen, "ms fill")
+    rows = [
+        (f"{what}, ms an image", f"{a:.1f}", f"{b:.1f}", "", "") for what, (a, b) in (("mask", mask), ("fill", fill))
+    ]
+    a, b = (x + y for x, y in zip(mask, fill, strict=True))
+    return [*rows, ("mask and fill, ms an image", f"{a:.1f}", f"{b:.1f}", f"1/{b / a:.1f}", "1/8")]
+
+
 def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
     """Seconds for all images on all cores: hair removal from an empty cache to files, and decode and encode alone."""
 
@@ -148,63 +191,11 @@ def main() -> None:
         with Path(__file__).with_name("hairless.csv").open() as listed:
             paths = [folder / "images" / f"{row['image_id']}.jpg" for row in csv.DictReader(listed)]
     seen = measure(paths, folder / "masks", section)
-    ours, usual = seen["ours"], seen["reference"]
-    mean = {name: {key: np.mean(values) for key, values in got.items()} for name, got in seen.items()}
     print(data.source(real, len(paths), "hairless images"), "Hairs drawn: 5 to 25 % cover, one thread.\n")
-    a, b = mean["ours"], mean["reference"]
-    total = {name: got["ms mask"] + got["ms fill"] for name, got in mean.items()}
-    rows = [
-        (
-            "restoration under the true mask, PSNR",
-            f"{a['psnr']:.2f} dB",
-            f"{b['psnr']:.2f} dB",
-            f"{a['psnr'] - b['psnr']:+.2f} dB",
-            "+1 dB",
-        ),
-        ("the same, SSIM", f"{a['ssim']:.4f}", f"{b['ssim']:.4f}", f"{a['ssim'] - b['ssim']:+.4f}", "no worse"),
-    ]
-    for colour in COLOURS:
-        x, y = (got[f"end to end, {colour}"] for got in (a, b))
-        rows.append((f"own mask, own fill, {colour} hair, PSNR", f"{x:.2f} dB", f"{y:.2f} dB", f"{x - y:+.2f} dB", ""))
-    for colour, goal in zip(COLOURS, ("no worse", "", "far better"), strict=True):
-        x, y = (detection(got[f"counts {colour}"]) for got in (ours, usual))
-        rows.append(
-            (
-                f"detection, {colour} hair: Dice (precision, recall)",
-                *(f"{d:.3f} ({p:.3f}, {r:.3f})" for d, p, r in (x, y)),
-                f"{x[0] - y[0]:+.3f}",
-                goal,
-            )
-        )
-    rows += [
-        (
-            "changed pixels in the lesion, no hair drawn",
-            f"{a['harm']:.3%}",
-            f"{b['harm']:.3%}",
-            f"1/{b['harm'] / a['harm']:.0f}",
-            "1/10",
-        ),
-        ("images whose lesion is changed", f"{a['harmed']:.0%}", f"{b['harmed']:.0%}", "", ""),
-        ("mask, ms an image", f"{a['ms mask']:.1f}", f"{b['ms mask']:.1f}", "", ""),
-        ("fill, ms an image", f"{a['ms fill']:.1f}", f"{b['ms fill']:.1f}", "", ""),
-        (
-            "mask and fill, ms an image",
-            f"{total['ours']:.1f}",
-            f"{total['reference']:.1f}",
-            f"1/{total['reference'] / total['ours']:.1f}",
-            "1/8",
-        ),
-    ]
+    rows = [*restoration(seen), *found_and_harmed(seen), *time_taken(seen)]
     removal, floor = all_images(every, section)
-    rows.append(
-        (
-            f"all {len(every):,} images, all cores, decode to file",
-            f"{removal:.0f} s",
-            f"decode + encode alone {floor:.0f} s",
-            f"{removal / floor:.1f}",
-            "60 s",
-        )
-    )
+    what = f"all {len(every):,} images, all cores, decode to file"
+    rows.append((what, f"{removal:.0f} s", f"decode + encode alone {floor:.0f} s", f"{removal / floor:.1f}", "60 s"))
     print(data.table(("", "ours", "reference", "ours against it", "goal"), rows))
     print("Dice (precision, recall) by width of the hair in pixels:\n")
     head = ("", *(f"{width} px" for width in WIDTHS))

@@ -13,7 +13,7 @@ from benchmarks import data
 STAGES = ("download", "index", "duplicates", "split", "remove_hair", "eda", "pack", "augment", "train")
 STAGES += ("evaluate", "explain", "compare", "report")
 AGAINST = "7e39a4e"  # before start-up was looked at
-REPEATS = 3
+REPEATS = 2
 # Everything but the work: what a stage imports before and in its main, and its end.
 PROGRAM = """
 import runpy, sys

@@ -1,8 +1,6 @@
 """Run the benchmarks and keep their tables in benchmarks/README.md: make bench, or make bench ARGS="hair pixels"."""
 
 import contextlib
-import importlib
-import io
 import os
 import platform
 import re
@@ -61,11 +59,14 @@ def main(*wanted: str) -> None:
     path = Path("benchmarks/README.md")
     kept = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     for part in wanted or PARTS:
-        told = io.StringIO()
-        with contextlib.redirect_stdout(told):
-            importlib.import_module(f"benchmarks.{part}").main()
-        print(told.getvalue(), flush=True)
-        kept[PARTS[part]] = f"\n{machine()}\n\n{told.getvalue().strip()}\n\n"
+        # A process each: a part's peak memory would else be counted as that of the next one's processes.
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{part}"], stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise UserError(f"the benchmark {part} ended with status {done.returncode}; what it said stands above")
+        print(done.stdout, flush=True)
+        kept[PARTS[part]] = f"\n{machine()}\n\n{done.stdout.strip()}\n\n"
         body = "".join(f"## {title}\n{kept[title]}" for title in PARTS.values() if title in kept)
         write_bytes(path, f"{HEAD}\n{body}".rstrip().encode() + b"\n")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import pandas as pd
 import yaml
+from joblib import cpu_count
 
 from benchmarks import data
 from lesionbench.files import read_yaml, sha256, write_csv
@@ -68,7 +69,7 @@ def main() -> None:
     folder, real = data.images_folder()
     paths = sorted((folder / "images").glob("*.jpg"))
     most = paths[:-ADDED]
-    print(data.source(real, len(paths)), "The stage itself, from an empty cache, on all cores.\n")
+    print(data.source(real, len(paths)), f"The stage itself, from an empty cache; cores: {cpu_count()}.\n")
     with tempfile.TemporaryDirectory() as temporary:
         stage = Stage(Path(temporary), most)
         kept = stage.kill_at(round(0.6 * len(most)))

@@ -103,12 +103,13 @@ def main(*given: str) -> None:
     policy = augment.compile_policy(params.Augment(**whole["augment"]).model_dump())
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        array, real = arguments.array, True
+        array, source = arguments.array, f"On the images of {arguments.array}."
         if array is None:
             folder, real = data.images_folder()
             array = Path(temporary) / "pixels.npy"
-            needed = arguments.batch * (WARM + arguments.steps)
-            pack.pack_images(sorted((folder / "images").glob("*.jpg"))[:needed], arguments.size, array)
+            paths = sorted((folder / "images").glob("*.jpg"))[: arguments.batch * (WARM + arguments.steps)]
+            source = data.source(real, len(paths))
+            pack.pack_images(paths, arguments.size, array)
         for name in arguments.backbones:
             for compiled in [False, True] if arguments.compile else [False]:
                 changed = {"epochs": 1, "batch_size": arguments.batch, "compile": compiled}
@@ -130,7 +131,7 @@ def main(*given: str) -> None:
     device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} cores, {platform.machine()}"
     precision = training.auto_precision(section.precision, section.accelerator)
     told = f"{arguments.size} px, batches of {arguments.batch}, {precision}, {arguments.steps} steps; {device}."
-    print(data.source(real, len(np.load(arguments.array, mmap_mode="r"))) if arguments.array else "", told, "\n")
+    print(f"{source} {told}\n")
     print(data.table(("images/s", "train", "bare loop", "ratio", "goal", "peak GiB" if gpu else ""), rows))
 
 

@@ -49,7 +49,8 @@ def machine() -> str:
 
 def sections(page: str) -> dict[str, str]:
     """The page's parts by their titles."""
-    return {part.split("\n", 1)[0]: part.split("\n", 1)[1] for part in re.split(r"^## ", page, flags=re.M)[1:]}
+    parts = (part.split("\n", 1) for part in re.split(r"^## ", page, flags=re.M)[1:])
+    return {title: f"{text.rstrip()}\n\n" for title, text in parts}
 
 
 def main(*wanted: str) -> None:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,10 +35,7 @@ class Stage:
 
     def start(self) -> subprocess.Popen:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
-        root = Path.cwd()
-        env = {**os.environ, "LESIONBENCH_CACHE": str(self.cache), "PYTHONPATH": str(root / "src")}
-        command = [sys.executable, str(root / "pipeline/remove_hair.py")]
-        return subprocess.Popen(command, cwd=self.folder, env=env, stderr=subprocess.DEVNULL)
+        return data.start_stage("remove_hair", self.folder, stderr=subprocess.DEVNULL)
 
     def run(self) -> tuple[int, float, float]:
         """Entries that this run made, its seconds, and its peak memory in MiB."""

@@ -1,9 +1,12 @@
 """Where a benchmark's images come from, and how its results are told."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lesionbench.phantom import draw_dataset
 
@@ -30,6 +33,14 @@ def source(real: bool, n: int, what: str = "images") -> str:
         return f"On {n:,} real {what} of HAM10000, 600×450."
     missing = f"**The real images are missing: on {n:,} {what} of the phantom, 300×225.**"
     return f"{missing} LESIONBENCH_REAL may name a folder that has them, as the stage download leaves it."
+
+
+def start_stage(stage: str, folder: Path, **options: Any) -> subprocess.Popen:
+    """The script of a stage at work in `folder`, with a cache of its own in folder/cache; `options` are Popen's."""
+    root = Path.cwd()
+    env = {**os.environ, "LESIONBENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(root / "src")}
+    env["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    return subprocess.Popen([sys.executable, root / f"pipeline/{stage}.py"], cwd=folder, env=env, **options)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,7 +1,6 @@
 """Each data stage at three sizes of the dataset: CPU time and memory. Writes docs/growth.csv and growth.svg too."""
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,12 +41,9 @@ def grow(raw: Path, folder: Path, n: int) -> None:
 
 def run(stage: str, folder: Path) -> tuple[float, float, float]:
     """CPU seconds with those of its processes, wall seconds, and the peak MiB of its largest process."""
-    root = Path.cwd()
-    env = {**os.environ, "LESIONBENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(root / "src")}
-    env["NO_ALBUMENTATIONS_UPDATE"] = "1"
     start = time.perf_counter()
     with (folder / f"{stage}.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, root / f"pipeline/{stage}.py"], cwd=folder, env=env, stderr=log)
+        process = data.start_stage(stage, folder, stderr=log)
         _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{stage}: {(folder / f'{stage}.log').read_text()[-1000:]}")

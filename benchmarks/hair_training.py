@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import data
-from lesionbench import compare, metrics
-from lesionbench.tasks import CLASSES, numbers
+from lesionbench import compare, leak, metrics
+from lesionbench.tasks import CLASSES
 
 NAMES, SAMPLES = CLASSES["diagnosis"], 2000
 SHOWN = ("balanced_accuracy", "roc_auc", "average_precision", "log_loss", "melanoma_roc_auc")
@@ -26,22 +26,18 @@ def read(experiment: str, backbone: str = "efficientnet_lite0") -> pd.DataFrame:
     return table[table["split"].eq("test")].reset_index(drop=True)
 
 
-def score(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    p, labels, mel = compare.probabilities(table, NAMES), numbers(table["label"], NAMES), NAMES.index("mel")
-    found = metrics.compute(p, labels, weights)
-    found["melanoma_roc_auc"] = metrics.weighted_roc_auc(p[:, mel], labels == mel, weights)
-    return np.stack([found[name] for name in SHOWN])
-
-
 def main(without: str, with_: str) -> None:
     pairs = [(read(a), read(b)) for a, b in zip(without.split(","), with_.split(","), strict=True)]
     for a, b in pairs:
         compare.check_alike({"without": a, "with": b})
-    lesions = pd.concat([a[["group_id", "label"]] for a, _ in pairs]).drop_duplicates("group_id")
-    draws = metrics.resample_groups(lesions["group_id"].to_numpy(), lesions["label"].to_numpy(), SAMPLES, 0)
-    draws = np.vstack([np.ones((1, len(lesions))), draws])
-    place = pd.Series(np.arange(len(lesions)), index=lesions["group_id"])
-    scores = np.array([[score(table, draws[:, place[table["group_id"]]]) for table in pair] for pair in pairs])
+    # Both of a pair have the same rows.
+    weights = leak.weigh([a for a, _ in pairs], SAMPLES, 0)
+    scores = np.array(
+        [
+            [[*leak.score(table, each, NAMES, SHOWN).values()] for table in pair]
+            for pair, each in zip(pairs, weights, strict=True)
+        ]
+    )
     gains = scores[:, 1] - scores[:, 0]  # (seeds, metrics, 1 + samples)
     rows = []
     for i, name in enumerate(SHOWN):

@@ -1,6 +1,6 @@
 """The cost of a leak: the scores of splits by image and by lesion, of test images with and without a sibling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,17 +61,13 @@ def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int
         difference, and its last kind of images, "sibling - alone", by how much more siblings gain than others: what the
         leak itself gives. n is the mean number of test images. Blank where a class is missing.
     """
-    lesions = pd.concat([run.test[["group_id", "label"]] for run in runs]).drop_duplicates("group_id")
-    draws = resample_groups(lesions["group_id"].to_numpy(), lesions["label"].to_numpy(), samples, seed)
-    draws = np.vstack([np.ones((1, len(lesions))), draws])
-    column = pd.Series(np.arange(len(lesions)), index=lesions["group_id"])
+    every = weigh([run.test for run in runs], samples, seed)
     scores: dict[tuple[str, str, str], list[np.ndarray]] = {}
     sizes: dict[tuple[str, str], list[int]] = {}
-    for run in runs:
-        weights = draws[:, column[run.test["group_id"]]]
+    for run, weights in zip(runs, every, strict=True):
         for images, chosen in kinds(run.test, run.split, run.scheme).items():
             sizes.setdefault((run.scheme, images), []).append(int(chosen.sum()))
-            for metric, values in _score(run.test[chosen], weights[:, chosen], classes).items():
+            for metric, values in score(run.test[chosen], weights[:, chosen], classes).items():
                 scores.setdefault((run.scheme, images, metric), []).append(values)
     means = {key: np.mean(values, axis=0) for key, values in scores.items()}
     rows = [
@@ -96,12 +92,24 @@ def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int
     return table.sort_values("scheme", key=lambda s: s.map(order), kind="stable").round(4).reset_index(drop=True)
 
 
-def _score(test: pd.DataFrame, weights: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def weigh(tests: Sequence[pd.DataFrame], samples: int, seed: int) -> list[np.ndarray]:
+    """What each row of each of `tests` counts in the same resamples of lesions, (1 + samples, n); at first 1 each."""
+    lesions = pd.concat([test[["group_id", "label"]] for test in tests]).drop_duplicates("group_id")
+    draws = resample_groups(lesions["group_id"].to_numpy(), lesions["label"].to_numpy(), samples, seed)
+    draws = np.vstack([np.ones((1, len(lesions))), draws])
+    column = pd.Series(np.arange(len(lesions)), index=lesions["group_id"])
+    return [draws[:, column[test["group_id"]]] for test in tests]
+
+
+def score(
+    test: pd.DataFrame, weights: np.ndarray, classes: Sequence[str], names: Iterable[str] = METRICS
+) -> dict[str, np.ndarray]:
+    """The metrics `names`, each (k,), of rows with label and p_<class>, under each of k weightings (k, n)."""
     if test.empty:
-        return {metric: np.full(len(weights), np.nan) for metric in METRICS}
+        return {metric: np.full(len(weights), np.nan) for metric in names}
     p, labels, mel = probabilities(test, classes), numbers(test["label"], classes), list(classes).index("mel")
     found = {**compute(p, labels, weights), "melanoma_roc_auc": weighted_roc_auc(p[:, mel], labels == mel, weights)}
-    return {metric: found[metric] for metric in METRICS}
+    return {metric: found[metric] for metric in names}
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:

@@ -38,7 +38,7 @@ class Stage:
         return data.start_stage("remove_hair", self.folder, stderr=subprocess.DEVNULL)
 
     def run(self) -> tuple[int, float, float]:
-        """Entries that this run made, its seconds, and its peak memory in MiB."""
+        """Entries that this run made, its seconds, and the peak memory of its largest process in MiB."""
         before, start = self.entries(), time.perf_counter()
         process = self.start()
         _, status, used = os.wait4(process.pid, 0)
@@ -53,11 +53,12 @@ class Stage:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        time.sleep(1)  # its processes end with it
         return len(self.entries())
 
     def entries(self) -> set[tuple[str, int]]:
         """The cache's complete entries, with when they were written."""
-        found = (self.cache / "hair").rglob("[!.]*.npz")
+        found = (self.cache / "hair").glob("*/[!.]*")
         return {(path.name, path.stat().st_mtime_ns) for path in found}
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     folder, real = data.images_folder()
     paths = sorted((folder / "images").glob("*.jpg"))
     most = paths[:-ADDED]
-    print(data.source(real, len(paths)), f"The stage itself, from an empty cache; cores: {cpu_count()}.\n")
+    print(data.source(real, len(paths)), f"The stage itself, from an empty cache; processes: {cpu_count()}.\n")
     with tempfile.TemporaryDirectory() as temporary:
         stage = Stage(Path(temporary), most)
         kept = stage.kill_at(round(0.6 * len(most)))

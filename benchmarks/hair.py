@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks import data
 from lesionbench import hair, images, params
@@ -62,6 +60,10 @@ def draw_hairs(rgb: np.ndarray, colour: str, width: int, cover: float, rng: np.r
 
 def quality(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and mean SSIM, of the pixels under `mask`."""
+    import torch  # here: the processes that remove hair from all images import this module, and would wait for it
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    torch.set_num_threads(1)
     error = ((found[mask].astype(float) - true[mask]) ** 2).mean()
     pair = [torch.from_numpy(each.transpose(2, 0, 1)[None].astype(np.float32)) for each in (found, true)]
     _, local = structural_similarity_index_measure(*pair, data_range=255.0, return_full_image=True)
@@ -161,11 +163,13 @@ def time_taken(seen: dict[str, dict]) -> list[Row]:
     return [*rows, ("mask and fill, ms an image", f"{a:.1f}", f"{b:.1f}", f"1/{b / a:.1f}", "1/8")]
 
 
+def copy(path: Path) -> None:
+    """Decode and encode."""
+    images.encode(".jpg", images.read_rgb(path), hair.JPEG)
+
+
 def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
     """Seconds for all images on all cores: hair removal from an empty cache to files, and decode and encode alone."""
-
-    def copy(path: Path) -> None:
-        images.encode(".jpg", images.read_rgb(path), hair.JPEG)
 
     seconds = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -174,7 +178,7 @@ def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
         jobs = [(path, sha256(path), section, cache, out) for path in paths]
         for function, arguments in ((copy, [(path,) for path in paths]), (hair.remove_hair_from_file, jobs)):
             start = time.perf_counter()
-            for _ in images.for_each(function, arguments, function.__name__, len(paths)):
+            for _ in images.in_processes(function, arguments, function.__name__):
                 pass
             seconds.append(time.perf_counter() - start)
     return seconds[1], seconds[0]
@@ -182,7 +186,6 @@ def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
 
 def main() -> None:
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     folder, real = data.images_folder()
     section = params.Hair(**read_yaml("params.yaml")["hair"]).model_dump()
     every = sorted((folder / "images").glob("*.jpg"))

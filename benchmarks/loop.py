@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import data
-from lesionbench import augment, backbones, datasets, pack, params, training
+from lesionbench import augment, backbones, datasets, memory, pack, params, training
 from lesionbench.files import read_yaml
 from lesionbench.model_file import normalise
 
@@ -98,7 +98,7 @@ def main(*given: str) -> None:
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
     parser.add_argument("--array", type=Path, help="a packed data/pixels.npy instead of packing images")
     arguments = parser.parse_args(given)
-    training.keep_memory()  # for the bare loop too: what it gains is not the loop's
+    memory.keep_memory()  # for the bare loop too: what it gains is not the loop's
     whole = read_yaml("params.yaml")
     policy = augment.compile_policy(params.Augment(**whole["augment"]).model_dump())
     rows = []

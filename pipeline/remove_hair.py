@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesionbench import figures, files, hair, params, schemas
-from lesionbench.images import for_each, read_mask, read_rgb, square
+from lesionbench.images import in_processes, read_mask, read_rgb, square
 
 FOLDER = Path("data/hairless")
 SHOWN = 4
@@ -26,7 +26,7 @@ def main() -> None:
     with files.alone(cache):
         for leftover in cache.rglob(".*.partial*"):
             leftover.unlink()
-        coverage = list(for_each(hair.remove_hair_from_file, arguments, "remove hair", len(index)))
+        coverage = list(in_processes(hair.remove_hair_from_file, arguments, "remove hair"))
     table = index[["image_id"]].assign(coverage=np.round(coverage, 6))
     files.write_csv("data/hair.csv", schemas.check("hair", table))
     files.write_json("metrics/hair.json", summarise(index, table["coverage"], section))

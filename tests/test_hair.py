@@ -128,6 +128,22 @@ def test_filling_changes_hair_alone_and_brings_the_skin_back(skin: np.ndarray) -
     assert after < 15
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_lines_are_the_highest_of_scipy_s_openings(seed: int, length: int) -> None:
+    from scipy.ndimage import grey_opening
+
+    rng = np.random.default_rng(seed)
+    image = np.zeros((30, 40), np.uint8)
+    image[10:20, 10:30] = rng.integers(0, 50, (10, 20)) * (rng.random((10, 20)) < 0.8)
+    directions, expected = hair._directions(length), np.zeros_like(image)
+    for line in directions:
+        low = line.min(axis=0)
+        footprint = np.zeros(np.ptp(line, axis=0) + 1, bool)
+        footprint[tuple((line - low).T)] = True
+        expected = np.maximum(expected, grey_opening(image, footprint=footprint, mode="constant"))
+    assert (hair._lines(image, directions, 12) == np.where(expected >= 12, expected, 0)).all()
+
+
 # Files and their cache.
 
 

@@ -33,7 +33,8 @@ def atomic(path: str | Path, shared: bool = False) -> Iterator[Path]:
     several threads and processes may write one path at once; then the name is each one's own, and leftovers stay.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # quicker asked than made again
+        path.parent.mkdir(parents=True, exist_ok=True)
     own = f"{os.getpid()}-{threading.get_ident()}." if shared else ""
     partial = path.with_name(f".{path.name}.{own}partial{path.suffix}")
     try:

@@ -1,26 +1,30 @@
 """Find hair in dermatoscopic images and fill it, with a cache by content."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 
 from lesionbench import inpaint
 from lesionbench.files import atomic, write_bytes
 from lesionbench.images import encode, read_rgb
 
-VERSION = 4  # part of the cache key: raise it when find_hair or inpaint.fill give other pixels
+VERSION = 5  # part of the cache key: raise it when find_hair or inpaint.fill give other pixels
 REFERENCE_WIDTH = 600
 SEARCHED_WIDTH = 300  # lines are sought at this width
-DIRECTIONS = 24
+DIRECTIONS, FINER = 24, 2  # a line is followed in half pixels: it has no gaps at its corners
 STRAIGHT = 0.3  # share of the contrast beside it that a line must have: one that cuts the bends of a network has less
 RIVAL = 0.5  # share of a darker line's contrast that a lighter one beside it must have, and the other way round
-BACKGROUND_WIDTH, BACKGROUND = 150, 9  # a median over so many pixels, at this width
+BACKGROUND_WIDTH, BACKGROUND = 120, 7  # a median over so many pixels, at this width
 NEAR, BESIDE = (cv2.getStructuringElement(shape, (3, 3)) for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS))
+COVERAGE = struct.Struct("<d")  # at the head of a cache entry; the JPEG follows
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
@@ -51,13 +55,16 @@ def find_hair(rgb: np.ndarray, kernel: int, threshold: int, min_length: int, edg
         _shrink(cv2.min(hat, difference))
         for hat, difference in zip(hats, (cv2.subtract(skin, grey), cv2.subtract(grey, skin)), strict=True)
     ]
-    dark, light = _lines(np.stack(searched), round(min_length * SEARCHED_WIDTH / REFERENCE_WIDTH))
+    directions = _directions(max(1, round(min_length * SEARCHED_WIDTH / REFERENCE_WIDTH)))
+    dark, light = (_lines(each, directions, threshold) for each in searched)
     near_dark, near_light = (cv2.dilate(each, np.ones((5, 5), np.uint8)) for each in (dark, light))
     mask = np.zeros(grey.shape, bool)
     for hat, small, line, other in zip(hats, searched, (dark, light), (near_light, near_dark), strict=True):
         beside = cv2.convertScaleAbs(cv2.dilate(small, NEAR), alpha=STRAIGHT)
         highest = cv2.max(beside, cv2.convertScaleAbs(other, alpha=RIVAL))
-        line[(line < threshold) | (line < highest)] = 0
+        line[line < highest] = 0
+        if not line.any():
+            continue
         contrast = cv2.resize(cv2.dilate(line, NEAR), (width, height), interpolation=cv2.INTER_NEAREST)
         mask |= (contrast > 0) & (hat >= cv2.convertScaleAbs(contrast, alpha=edge))
     return mask
@@ -82,40 +89,50 @@ def _shrink(hat: np.ndarray) -> np.ndarray:
     return cv2.max(averages, cv2.resize(thin, size, interpolation=cv2.INTER_NEAREST))
 
 
-def _lines(images: np.ndarray, length: int) -> np.ndarray:
-    """The highest level at which a straight line of `length` pixels runs through a pixel: the highest of the openings
-    in DIRECTIONS directions; uint8, (n, H, W), like `images`.
-
-    Images are one long row here, and a step in a direction is a shift: minimum and maximum over a line are a few whole-
-    array operations on ever longer shifts.
+@functools.cache
+def _directions(length: int) -> np.ndarray:
+    """The pixels that straight lines in DIRECTIONS directions run through, (down, right) from their first; int32,
+    (DIRECTIONS, n, 2). Where a line has fewer than n, its last stands again.
     """
-    height, width = images.shape[1:]
+    angle = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
+    along = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    points = np.rint(np.arange(0, length - 0.5, 1 / FINER)[:, None] * along[:, None]).astype(np.int32)
+    lines = [line[np.diff(line, axis=0, append=1 << 20).any(axis=1)] for line in points]
+    longest = max(len(line) for line in lines)
+    return np.stack([np.pad(line, ((0, longest - len(line)), (0, 0)), mode="edge") for line in lines])
+
+
+@njit(nogil=True, cache=True)
+def _lines(image: np.ndarray, directions: np.ndarray, threshold: int) -> np.ndarray:
+    """The highest level at which a straight line runs through a pixel: the highest of the openings with each of the
+    directions' lines; 0 where it is below `threshold`. uint8, (H, W), like `image`.
+
+    Few pixels reach the threshold, and fewer are the first of a line whose middle and last ones do.
+    """
+    (high, wide), length, middle = image.shape, directions[0, -1, 1] + 1, directions.shape[1] // 2
     # Repeated at the rim for half a line, so that the end of a hair that leaves the image is a line too.
-    half = length // 2
-    padded = np.pad(images, ((0, 0), (half, half), (half, half)), mode="edge")
-    padded = np.pad(padded, ((0, 0), *[(length - half, length - half)] * 2))
-    best = np.zeros(padded.size, np.uint8)
-    for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS:
-        step = np.array([np.sin(angle), np.cos(angle)])
-        eroded = _run(np.minimum, padded.ravel(), 0, step, length, padded.shape[2])
-        opened, start = _run(np.maximum, *eroded, -step, length, padded.shape[2])
-        there = best[start : start + len(opened)]
-        np.maximum(there, opened, out=there)
-    return best.reshape(padded.shape)[:, length : length + height, length : length + width]
-
-
-def _run(
-    extreme: Callable[..., np.ndarray], values: np.ndarray, start: int, step: np.ndarray, length: int, stride: int
-) -> tuple[np.ndarray, int]:
-    """The extreme of `length` values, each a `step` (rows, columns) further, and the position of the first result."""
-    done = 1
-    while done < length:
-        more = min(done, length - done)
-        rows, columns = np.rint(step * more).astype(int)
-        shift = int(rows * stride + columns)
-        first, last = (values[:-shift], values[shift:]) if shift > 0 else (values[-shift:], values[:shift])
-        values, start, done = extreme(first, last), start + max(0, -shift), done + more
-    return values, start
+    half, room = length // 2, length // 2 + length
+    padded = np.zeros((high + 2 * room, wide + 2 * room), np.uint8)
+    for i in range(-half, high + half):
+        for j in range(-half, wide + half):
+            level = image[min(max(i, 0), high - 1), min(max(j, 0), wide - 1)]
+            if level >= threshold:
+                padded[i + room, j + room] = level
+    best = np.zeros_like(padded)
+    steps = directions[:, :, 0] * padded.shape[1] + directions[:, :, 1]
+    of, to = padded.ravel(), best.ravel()
+    for first in np.flatnonzero(of):
+        for step in steps:
+            if of[first + step[-1]] and of[first + step[middle]]:
+                lowest = of[first]
+                for there in step:
+                    lowest = min(lowest, of[first + there])
+                    if not lowest:
+                        break
+                else:
+                    for there in step:
+                        to[first + there] = max(to[first + there], lowest)
+    return best[room : room + high, room : room + wide]
 
 
 def fill_hair(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -145,17 +162,17 @@ def remove_hair_from_file(path: Path, content: str, params: Mapping[str, Any], s
     cv2.setNumThreads(1)
     what = [content, dict(params), VERSION, cv2.__version__]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    entry = stored / key[:2] / f"{key}.npz"
+    entry = stored / key[:2] / key
     if entry.exists():
-        with np.load(entry) as found:
-            coverage, jpeg = float(found["coverage"]), found["jpeg"].tobytes()
+        found = entry.read_bytes()
+        (coverage,), jpeg = COVERAGE.unpack_from(found), found[COVERAGE.size :]
     else:
         rgb = read_rgb(path)
         mask = hair_mask(rgb, params)
         coverage = float(mask.mean())
         jpeg = encode(".jpg", fill_hair(rgb, mask), JPEG) if coverage else b""
         with atomic(entry, shared=True) as partial:
-            np.savez(partial, coverage=coverage, jpeg=np.frombuffer(jpeg, np.uint8))
+            partial.write_bytes(COVERAGE.pack(coverage) + jpeg)
     if coverage:
         write_bytes(folder / f"{path.stem}.jpg", jpeg)
     return coverage

@@ -1,14 +1,24 @@
 """Reading and writing images, and doing one thing to many of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from lesionbench.errors import UserError
+from lesionbench.errors import AGAIN, UserError
+from lesionbench.memory import keep_memory
 from lesionbench.progress import progress
+
+PER_PROCESS = 500
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
@@ -29,7 +39,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 def encode(suffix: str, rgb: np.ndarray, options: Sequence[int] = ()) -> bytes:
     """Encode uint8 RGB, (H, W, 3), in the format that `suffix` names; `options` are OpenCV's IMWRITE pairs."""
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(rgb[..., ::-1]), list(options))
+    done, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), list(options))
     if not done:
         raise ValueError(f"OpenCV cannot encode {suffix}")
     return data.tobytes()
@@ -57,3 +67,38 @@ def for_each(
         delayed(function)(*each) for each in arguments
     )
     return progress(results, title, total)
+
+
+def in_processes(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], title: str) -> Iterator[Any]:
+    """Like for_each, in processes: for long work of many short calls, in which threads keep each other waiting.
+
+    Up to twice PER_PROCESS arguments one process does, as it would be done before another has started.
+    """
+    from joblib import cpu_count
+
+    cv2.setNumThreads(1)
+    workers = min(cpu_count(), len(arguments) // PER_PROCESS)
+    if workers < 2:
+        yield from progress(starmap(function, arguments), title, len(arguments))
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _serve)
+    try:
+        yield from progress(pool.map(function, *zip(*arguments, strict=True), chunksize=20), title, len(arguments))
+    except BrokenProcessPool:
+        raise UserError(f"{title}: a process was ended from outside, often for want of memory; {AGAIN}") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _serve() -> None:
+    """In a process of in_processes: Ctrl-C is left to the first process, and without that one this one ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_memory()
+    first = multiprocessing.parent_process()
+    assert first is not None
+
+    def end() -> None:
+        first.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

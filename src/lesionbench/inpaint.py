@@ -1,18 +1,16 @@
 """Fill thin gaps in an image with the smoothest surface that fits their surroundings."""
 
-from typing import Any
-
 import cv2
 import numpy as np
+from numba import njit
 
-# What a pixel's neighbours weigh in its equation: the discrete Laplacian, and minus its square, without the middle.
-MEMBRANE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
-PLATE = np.array(
-    [[0, 0, -1, 0, 0], [0, -2, 8, -2, 0], [-1, 8, 0, 8, -1], [0, -2, 8, -2, 0], [0, 0, -1, 0, 0]], np.float32
-)
-MEMBRANE_STEPS, PLATE_STEPS = 6, 4
-REACH = 2  # of the plate's neighbours
-LEVELS = 4  # of coarser and coarser pixels
+# A pixel's neighbours (down, right) in its equation, each of them four times, turned by a quarter; and what they weigh
+# in the discrete Laplacian, and in minus its square.
+RINGS = (0, 1), (1, 1), (0, 2)
+MEMBRANE, PLATE = np.array([1], np.float32), np.array([8, -2, -1], np.float32)
+REACH = 2  # of the farthest ring
+MEMBRANE_STEPS, PLATE_STEPS = 6, 5
+LEVELS = 3  # of coarser and coarser pixels, from a quarter of the size on
 TRUST = 16.0  # a coarse pixel counts in full from this share of it on, inverted, that is known
 
 
@@ -26,30 +24,26 @@ def fill(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     if not mask.any() or mask.all():
         return rgb.copy()
+    at = np.flatnonzero(mask).astype(np.uint32)
     known = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-    at = np.flatnonzero(mask).astype(np.int32)
     known.view(np.uint32).ravel()[at] = 0
-    coarse = _averages(cv2.resize(known, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    rows, columns = np.divmod(at, np.int32(mask.shape[1]))
-    high, wide = coarse.shape[:2]
-    nearest = np.minimum(rows // 2, high - 1) * wide + np.minimum(columns // 2, wide - 1)
-    value = np.zeros((len(at) + 1, 4), np.float32)  # the last row stays 0: it stands for every known neighbour
-    value[:-1] = coarse.reshape(-1, 4).take(nearest, axis=0)
-    number: np.ndarray = np.full(mask.shape, len(at), np.int32)
-    number.ravel()[at] = np.arange(len(at), dtype=np.int32)
-    # Mirrored at the rim, unknown pixels too, which keeps the equations symmetric.
-    number = cv2.copyMakeBorder(number, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
-    pixels = cv2.copyMakeBorder(known, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT).astype(np.float32)
-    middle = (rows + REACH) * np.int32(number.shape[1]) + columns + REACH
+    start = cv2.resize(_averages(known), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    value = np.zeros((len(at) + 1, 3), np.float32)  # the last row stays 0: it stands for every known neighbour
+    value[:-1] = start.reshape(-1, 3).take(at, axis=0)
+    neighbours, sums = _equations(rgb, mask, at)
     for weights, steps in ((MEMBRANE, MEMBRANE_STEPS), (PLATE, PLATE_STEPS)):
-        _relax(value, pixels, number, middle, weights, steps)
-    known.view(np.uint32).ravel()[at] = cv2.convertScaleAbs(np.maximum(value[:-1], 0)).view(np.uint32).ravel()
-    return cv2.cvtColor(known, cv2.COLOR_RGBA2RGB)
+        _relax(value, neighbours, sums, weights, steps)
+    filled = rgb.copy()
+    filled.reshape(-1, 3)[at] = np.rint(value[:-1]).clip(0, 255)
+    return filled
 
 
 def _averages(known: np.ndarray) -> np.ndarray:
-    """Every pixel of `known`, RGBA times alpha, as the average of what is known around it; float32, 0 to 255."""
-    levels: list[np.ndarray] = [known.astype(np.float32)]
+    """A quarter the size of `known` (uint8 RGBA times alpha), each pixel the average of what is known in it and around
+    it; uint8 RGB.
+    """
+    half = cv2.resize(known, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    levels: list[np.ndarray] = [cv2.pyrDown(half.astype(np.float32))]
     for _ in range(LEVELS - 1):
         levels.append(cv2.pyrDown(levels[-1]))
     whole: np.ndarray | None = None
@@ -61,52 +55,102 @@ def _averages(known: np.ndarray) -> np.ndarray:
             average = whole + (average - whole) * np.minimum(1, share * TRUST)
         whole = average
     assert whole is not None
-    return whole
+    return cv2.convertScaleAbs(whole[..., :3])
 
 
-def _relax(
-    value: np.ndarray, pixels: np.ndarray, number: np.ndarray, middle: np.ndarray, weights: np.ndarray, steps: int
-) -> None:
-    """Conjugate gradients on `value` in place: the weighted neighbours of each unknown pixel are to add up to it.
+def _equations(rgb: np.ndarray, mask: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each of the n unknown pixels, in row after row at `at`, has around it.
 
-    Args:
-        value: float32 (n + 1, 4), the unknown pixels, and a row of zeros.
-        pixels: float32 (H, W, 4), the image, 0 where unknown.
-        number: int32 (H, W), which row of `value` a pixel is; n where it is known.
-        middle: int32 (n,), where in the image, row after row, the unknown pixels are.
-        weights: float32 (k, k), k odd.
-        steps: how many.
+    Returns:
+        Which unknown pixels its neighbours are, uint32 (n, 12), ring after ring; n for a known one.
+        The sums of each ring's known pixels, float32 (3, n, 3).
     """
-    n, reach = len(middle), len(weights) // 2
-    residual: np.ndarray = np.zeros((n, 4), np.float32)
-    one, ring, change = (np.empty((n, 4), np.float32) for _ in range(3))
-    neighbours: dict[Any, list[Any]] = {weight: [] for weight in {*weights[weights != 0]}}
-    for (i, j), weight in np.ndenumerate(weights):
-        if weight:
-            place = middle + ((i - reach) * number.shape[1] + j - reach)
-            neighbours[weight].append(number.ravel().take(place).astype(np.intp))
-            pixels.reshape(-1, 4).take(place, axis=0, out=one, mode="clip")
-            residual += np.multiply(one, weight, out=one)
-    centre = weights.sum()
+    number: np.ndarray = np.full(mask.shape, len(at), np.int32)
+    number.ravel()[at] = np.arange(len(at), dtype=np.int32)
+    # Mirrored at the rim, unknown pixels too, which keeps the equations symmetric.
+    number = cv2.copyMakeBorder(number, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
+    rgb = cv2.copyMakeBorder(rgb, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
+    places = (at // mask.shape[1]) * number.shape[1] + at % mask.shape[1]
+    turns = np.array([[(down, right), (right, -down), (-down, -right), (-right, down)] for down, right in RINGS])
+    steps = (turns[..., 0] + REACH) * number.shape[1] + turns[..., 1] + REACH
+    return _look_around(rgb.reshape(-1, 3), number.view(np.uint32).ravel(), places, steps.astype(np.uint32))
 
-    def apply(v: np.ndarray) -> None:
-        np.multiply(v[:-1], centre, out=change)
-        for weight, (first, *others) in neighbours.items():
-            v.take(first, axis=0, out=ring, mode="clip")
-            for other in others:
-                np.add(ring, v.take(other, axis=0, out=one, mode="clip"), out=ring)
-            np.subtract(change, np.multiply(ring, weight, out=ring), out=change)
 
-    apply(value)
-    residual -= change
-    direction = np.zeros_like(value)
-    direction[:-1] = residual
-    size = float(np.vdot(residual, residual))
+@njit(nogil=True, cache=True)
+def _look_around(
+    rgb: np.ndarray, number: np.ndarray, places: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """_equations in flat images, `steps` (3, 4) on from `places` (n,)."""
+    neighbours = np.empty((len(places), steps.size), np.uint32)
+    sums = np.empty((len(steps), len(places), 3), np.float32)
+    for n in range(len(places)):
+        for ring in range(len(steps)):
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            for turn in range(4):
+                there = places[n] + steps[ring, turn]
+                neighbours[n, 4 * ring + turn] = number[there]
+                if number[there] == len(places):
+                    red += rgb[there, 0]
+                    green += rgb[there, 1]
+                    blue += rgb[there, 2]
+            sums[ring, n, 0], sums[ring, n, 1], sums[ring, n, 2] = red, green, blue
+    return neighbours, sums
+
+
+@njit(nogil=True, cache=True)
+def _apply(value: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    """Each unknown pixel times what its neighbours weigh together, less the weighted unknown ones; float32 (n, 3)."""
+    together = 4 * weights.sum()
+    for n in range(len(out)):
+        # One after the other, not in a loop: the compiler keeps them in registers.
+        red, green, blue = together * value[n, 0], together * value[n, 1], together * value[n, 2]
+        for ring in range(len(weights)):
+            r, g, b = np.float32(0), np.float32(0), np.float32(0)
+            for turn in range(4):
+                there = neighbours[n, 4 * ring + turn]
+                r += value[there, 0]
+                g += value[there, 1]
+                b += value[there, 2]
+            red -= weights[ring] * r
+            green -= weights[ring] * g
+            blue -= weights[ring] * b
+        out[n, 0], out[n, 1], out[n, 2] = red, green, blue
+
+
+@njit(nogil=True, cache=True)
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    """Scalar product of float32 (n, 3), summed in float64; to the last bit the same on any machine."""
+    red = green = blue = 0.0
+    for n in range(len(a)):
+        red += a[n, 0] * b[n, 0]
+        green += a[n, 1] * b[n, 1]
+        blue += a[n, 2] * b[n, 2]
+    return red + green + blue
+
+
+@njit(nogil=True, cache=True)
+def _add(a: np.ndarray, b: np.ndarray, factor: float, out: np.ndarray) -> None:
+    """out = a + factor * b, float32 (n, 3)."""
+    by, one, other, to = np.float32(factor), a.ravel(), b.ravel(), out.ravel()
+    for i in range(len(to)):
+        to[i] = one[i] + by * other[i]
+
+
+@njit(nogil=True, cache=True)
+def _relax(value: np.ndarray, neighbours: np.ndarray, sums: np.ndarray, weights: np.ndarray, steps: int) -> None:
+    """Conjugate gradients on `value`, float32 (n + 1, 3), in place: _apply is to give the weighted `sums`."""
+    every, change = np.zeros_like(value), np.empty((len(neighbours), 3), np.float32)
+    unknown, direction = value[:-1], every[:-1]
+    _apply(value, neighbours, weights, change)
+    residual = -change
+    for ring in range(len(weights)):
+        _add(residual, sums[ring], weights[ring], residual)
+    direction[:] = residual
+    size = _dot(residual, residual)
     for _ in range(steps):
-        apply(direction)
-        step = np.float32(size / max(float(np.vdot(direction[:-1], change)), 1e-6))
-        value[:-1] += np.multiply(direction[:-1], step, out=one)
-        residual -= np.multiply(change, step, out=change)
-        before, size = size, float(np.vdot(residual, residual))
-        direction[:-1] *= np.float32(size / max(before, 1e-6))
-        direction[:-1] += residual
+        _apply(every, neighbours, weights, change)
+        step = size / max(_dot(direction, change), 1e-6)
+        _add(unknown, direction, step, unknown)
+        _add(residual, change, -step, residual)
+        before, size = size, _dot(residual, residual)
+        _add(residual, direction, size / max(before, 1e-6), direction)

@@ -1,7 +1,5 @@
 """Train one network for one task with Lightning: reproducible, resumable, the best epoch kept."""
 
-import contextlib
-import ctypes
 import hashlib
 import json
 import logging
@@ -28,6 +26,7 @@ from torchmetrics import classification as tm
 from lesionbench.backbones import Backbone
 from lesionbench.callbacks import History, Patience, WholeCheckpoints
 from lesionbench.files import sha256
+from lesionbench.memory import keep_memory
 from lesionbench.model_file import normalise
 from lesionbench.params import Train
 
@@ -138,15 +137,6 @@ class Classifier(pl.LightningModule):
         factor = lambda step: learning_rate_factor(step, steps, train.warmup)  # noqa: E731
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def keep_memory() -> None:
-    """Let glibc keep what is freed. Given back after each step and asked for anew, it costs a CPU training a fifth."""
-    trim_threshold, mmap_max = -1, -4
-    with contextlib.suppress(OSError, AttributeError):  # another C library does as it likes
-        c = ctypes.CDLL(None)
-        c.mallopt(trim_threshold, 2**31 - 1)
-        c.mallopt(mmap_max, 0)
 
 
 def first_process() -> bool:

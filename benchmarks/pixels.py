@@ -16,6 +16,7 @@ from torchvision.transforms import Compose, Resize
 from benchmarks import data
 from lesionbench import augment, datasets, pack, params
 from lesionbench.files import read_yaml
+from lesionbench.memory import keep_memory
 
 SIZE, BATCH, SEED = 224, 32, 1
 TIMED = 1024  # images a measurement
@@ -61,6 +62,7 @@ def anonymous_mib() -> float:
 
 def main() -> None:
     cv2.setNumThreads(1)
+    keep_memory()  # as train does; for both
     folder, real = data.images_folder()
     paths = sorted((folder / "images").glob("*.jpg"))
     steps = augment.compile_policy(params.Augment(**read_yaml("params.yaml")["augment"]).model_dump())

@@ -23,7 +23,7 @@ class PackedImages(Dataset):
     """
 
     def __init__(self, path: Path, rows: np.ndarray, targets: np.ndarray, policy: list[dict[str, Any]], seed: int):
-        self.pixels = np.load(path, mmap_mode="r")
+        self.pixels = np.asarray(np.load(path, mmap_mode="r"))  # rows of a np.memmap would be slow ones
         self.rows, self.targets, self.seed = rows, torch.from_numpy(targets.astype(np.int64)), seed
         self.transforms = None
         if policy:
@@ -38,11 +38,12 @@ class PackedImages(Dataset):
         """One batch in one piece: a DataLoader asks so, and has nothing left to put together."""
         batch = np.empty((len(wanted), *self.pixels.shape[1:]), np.uint8)
         for place, (epoch, i) in zip(batch, wanted, strict=True):
-            place[:] = self.pixels[self.rows[i]]
+            image = self.pixels[self.rows[i]]
             if self.transforms is not None:
                 from lesionbench.augment import augment_image
 
-                place[:] = augment_image(self.transforms, place, self.seed, epoch, int(self.rows[i]))
+                image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
+            place[:] = image
         return torch.from_numpy(batch), self.targets[[i for _, i in wanted]]
 
     def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:

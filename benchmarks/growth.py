@@ -87,6 +87,10 @@ def draw(found: pd.DataFrame, what: str) -> None:
     left.set(xscale="log", yscale="log", title="Time", xlabel="images", ylabel="CPU time, s")
     ends = found["images"].agg(["min", "max"])
     left.plot(ends, ends / 100, color="grey", linestyle=":", label="linear: 10 ms an image")
+    left.set(ylim=(1, 30_000), xticks=sorted(found["images"].unique()))  # room for the legend
+    left.minorticks_off()
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_formatter("{x:,.0f}")
     right.set(title="Memory of the largest process", xlabel="images", ylabel="peak, GiB", ylim=(0, None))
     left.legend(fontsize=7, ncols=2)
     figure.suptitle(f"Growth of the data stages, {what}, 224 px", fontsize=10, fontweight="bold")

@@ -59,7 +59,8 @@ def main(task: str, backbone: str) -> None:
         model_file.save_model(model, made, described)
         files.write_json(f"metrics/train/{task}/{backbone}.json", summarise(fitted, made, key, config, len(targets)))
         run.finish(model)
-        shutil.rmtree(checkpoints)
+        if checkpoints.exists():  # a short training has none
+            shutil.rmtree(checkpoints)
 
 
 def summarise(

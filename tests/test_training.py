@@ -17,12 +17,17 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from lesionbench import augment, backbones, datasets, params, training
+from lesionbench import augment, backbones, callbacks, datasets, params, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZE, TRAIN, VAL = 32, 48, 24
 POLICY = [{"name": "horizontal_flip", "p": 0.5}, {"name": "brightness", "factor": [0.9, 1.1]}]
+
+
+@pytest.fixture(autouse=True)
+def checkpoint_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "PAUSE", 0)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +136,9 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(
 KILLED = """
 import os, pathlib, signal, sys
 import test_training
-from lesionbench import training
+from lesionbench import callbacks, training
 
+callbacks.PAUSE = 0
 seeded = training.Classifier.on_train_batch_start
 def kill(module, batch, number):
     if (module.current_epoch, number) == (1, 2):
@@ -175,6 +181,29 @@ def test_a_checkpoint_is_one_whole_file_and_takes_no_way_through_tmp(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
     fit(packed, section, tmp_path / "kept", epochs=2)
     assert [each.name for each in (tmp_path / "kept").iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_comes_not_before_its_time(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def pass_time(epoch: int, _: dict[str, float]) -> None:
+        nonlocal now
+        now += 25  # seconds
+        kept.append((tmp_path / "last.ckpt").exists())
+        if epoch == 3:
+            raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(callbacks, "PAUSE", 60)
+    monkeypatch.setattr(callbacks, "monotonic", lambda: now)
+    kept: list[bool] = []
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        fit(packed, section, tmp_path, epochs=5, on_epoch=pass_time)
+    assert kept == [False, False, False, True]  # told before the checkpoint is written
+    seen: list[int] = []
+    fit(packed, section, tmp_path, epochs=5, on_epoch=lambda epoch, _: seen.append(epoch))
+    assert seen == [3, 4]
 
 
 def test_checkpoints_may_be_moved(

@@ -4,15 +4,19 @@ import io
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from lesionbench.files import write_bytes
 from lesionbench.progress import bar
+
+PAUSE = 60  # seconds at least from one checkpoint to the next: a second or two each, they would double a short training
 
 
 class Patience(EarlyStopping):
@@ -20,6 +24,24 @@ class Patience(EarlyStopping):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class Latest(ModelCheckpoint):
+    """Keeps the latest checkpoint in `folder`, as last.ckpt, one every PAUSE seconds: that much a killed run loses.
+
+    It is written when an epoch ends and not when its validation does, so that a resumed history has every row. All that
+    a resumed run needs is in this one file, which is whole or absent.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self.written = monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # The first process says so for all, as all of them take part.
+        if trainer.strategy.broadcast(monotonic() >= self.written + PAUSE):
+            super().on_train_epoch_end(trainer, module)
+            self.written = monotonic()
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -143,7 +143,7 @@ def draw_sheet(
     rows = -(-len(chosen) // columns)
     figure, axes = figures.new(11, 1.75 * rows + 0.4, rows, columns * 2)
     for ax in axes:
-        ax.set_axis_off()
+        figures.blank(ax)
     for i, row in enumerate(chosen.itertuples()):
         plain, heat = axes[2 * i], axes[2 * i + 1]
         figures.show(plain, images[i], f"{row.image_id}\n{row.kind}")

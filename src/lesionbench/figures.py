@@ -59,8 +59,15 @@ def save(figure: Figure, path: Path) -> None:
 def show(axes: Axes, image: np.ndarray, title: str = "") -> None:
     """Draw uint8 RGB (H, W, 3) or a mask (H, W) without ticks."""
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
-    axes.set_axis_off()
+    blank(axes)
     axes.set_title(title, fontsize=8, fontweight="normal")
+
+
+def blank(axes: Axes) -> None:
+    """Take frame and ticks away, which are still measured for the layout where they are merely off."""
+    axes.set_axis_off()
+    axes.xaxis.set_visible(False)
+    axes.yaxis.set_visible(False)
 
 
 @styled
@@ -77,6 +84,6 @@ def sheet(
             if j < len(images):
                 show(ax, images[j], names[j])
             else:
-                ax.set_axis_off()
+                blank(ax)
     figure.suptitle(title, fontsize=10, fontweight="bold")
     return figure

@@ -102,37 +102,42 @@ def _directions(length: int) -> np.ndarray:
     return np.stack([np.pad(line, ((0, longest - len(line)), (0, 0)), mode="edge") for line in lines])
 
 
-@njit(nogil=True, cache=True)
 def _lines(image: np.ndarray, directions: np.ndarray, threshold: int) -> np.ndarray:
     """The highest level at which a straight line runs through a pixel: the highest of the openings with each of the
     directions' lines; 0 where it is below `threshold`. uint8, (H, W), like `image`.
+    """
+    length = int(directions[0, -1, 1]) + 1
+    high = cv2.threshold(image, threshold - 1, 0, cv2.THRESH_TOZERO)[1]
+    # Repeated at the rim for half a line, so that the end of a hair that leaves the image is a line too.
+    half = length // 2
+    high = cv2.copyMakeBorder(high, half, half, half, half, cv2.BORDER_REPLICATE)
+    high = cv2.copyMakeBorder(high, length, length, length, length, cv2.BORDER_CONSTANT)
+    best = np.zeros_like(high)
+    steps = directions[:, :, 0] * high.shape[1] + directions[:, :, 1]
+    _follow(high.ravel(), np.flatnonzero(high), steps, best.ravel())
+    inner = slice(length + half, -length - half)
+    return best[inner, inner]
+
+
+@njit(nogil=True, cache=True)
+def _follow(image: np.ndarray, starts: np.ndarray, steps: np.ndarray, best: np.ndarray) -> None:
+    """Of flat images: into `best` the highest of the lines through a pixel, each `steps` on from one of `starts`.
 
     Few pixels reach the threshold, and fewer are the first of a line whose middle and last ones do.
     """
-    (high, wide), length, middle = image.shape, directions[0, -1, 1] + 1, directions.shape[1] // 2
-    # Repeated at the rim for half a line, so that the end of a hair that leaves the image is a line too.
-    half, room = length // 2, length // 2 + length
-    padded = np.zeros((high + 2 * room, wide + 2 * room), np.uint8)
-    for i in range(-half, high + half):
-        for j in range(-half, wide + half):
-            level = image[min(max(i, 0), high - 1), min(max(j, 0), wide - 1)]
-            if level >= threshold:
-                padded[i + room, j + room] = level
-    best = np.zeros_like(padded)
-    steps = directions[:, :, 0] * padded.shape[1] + directions[:, :, 1]
-    of, to = padded.ravel(), best.ravel()
-    for first in np.flatnonzero(of):
-        for step in steps:
-            if of[first + step[-1]] and of[first + step[middle]]:
-                lowest = of[first]
-                for there in step:
-                    lowest = min(lowest, of[first + there])
+    last, middle = steps.shape[1] - 1, steps.shape[1] // 2
+    for first in starts:
+        for line in range(len(steps)):
+            if image[first + steps[line, last]] and image[first + steps[line, middle]]:
+                lowest = image[first]
+                for i in range(len(steps[line])):
+                    lowest = min(lowest, image[first + steps[line, i]])
                     if not lowest:
                         break
                 else:
-                    for there in step:
-                        to[first + there] = max(to[first + there], lowest)
-    return best[room : room + high, room : room + wide]
+                    for i in range(len(steps[line])):
+                        there = first + steps[line, i]
+                        best[there] = max(best[there], lowest)
 
 
 def fill_hair(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -159,7 +164,6 @@ def remove_hair_from_file(path: Path, content: str, params: Mapping[str, Any], s
     Returns:
         Share of the pixels that are hair, 0 to 1.
     """
-    cv2.setNumThreads(1)
     what = [content, dict(params), VERSION, cv2.__version__]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     entry = stored / key[:2] / key

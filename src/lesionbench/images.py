@@ -76,9 +76,9 @@ def in_processes(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
     """
     from joblib import cpu_count
 
-    cv2.setNumThreads(1)
     workers = min(cpu_count(), len(arguments) // PER_PROCESS)
     if workers < 2:
+        cv2.setNumThreads(1)
         yield from progress(starmap(function, arguments), title, len(arguments))
         return
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _serve)
@@ -93,6 +93,7 @@ def in_processes(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
 def _serve() -> None:
     """In a process of in_processes: Ctrl-C is left to the first process, and without that one this one ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
     keep_memory()
     first = multiprocessing.parent_process()
     assert first is not None

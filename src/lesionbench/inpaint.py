@@ -73,16 +73,19 @@ def _equations(rgb: np.ndarray, mask: np.ndarray, at: np.ndarray) -> tuple[np.nd
     places = (at // mask.shape[1]) * number.shape[1] + at % mask.shape[1]
     turns = np.array([[(down, right), (right, -down), (-down, -right), (-right, down)] for down, right in RINGS])
     steps = (turns[..., 0] + REACH) * number.shape[1] + turns[..., 1] + REACH
-    return _look_around(rgb.reshape(-1, 3), number.view(np.uint32).ravel(), places, steps.astype(np.uint32))
+    neighbours = np.empty((len(at), steps.shape[0] * steps.shape[1]), np.uint32)
+    sums = np.empty((len(RINGS), len(at), 3), np.float32)
+    flat = rgb.reshape(-1, 3), number.view(np.uint32).ravel()
+    _look_around(*flat, places, steps.astype(np.uint32), neighbours, sums)
+    return neighbours, sums
 
 
+# Numba compiles loops over arrays in a fraction of a second, but NumPy's functions inside of them in ten.
 @njit(nogil=True, cache=True)
 def _look_around(
-    rgb: np.ndarray, number: np.ndarray, places: np.ndarray, steps: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """_equations in flat images, `steps` (3, 4) on from `places` (n,)."""
-    neighbours = np.empty((len(places), steps.size), np.uint32)
-    sums = np.empty((len(steps), len(places), 3), np.float32)
+    rgb: np.ndarray, number: np.ndarray, places: np.ndarray, steps: np.ndarray, neighbours: np.ndarray, sums: np.ndarray
+) -> None:
+    """_equations into `neighbours` and `sums`, from flat images; `steps` (3, 4) on from `places` (n,)."""
     for n in range(len(places)):
         for ring in range(len(steps)):
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
@@ -94,13 +97,11 @@ def _look_around(
                     green += rgb[there, 1]
                     blue += rgb[there, 2]
             sums[ring, n, 0], sums[ring, n, 1], sums[ring, n, 2] = red, green, blue
-    return neighbours, sums
 
 
 @njit(nogil=True, cache=True)
-def _apply(value: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """Each unknown pixel times what its neighbours weigh together, less the weighted unknown ones; float32 (n, 3)."""
-    together = 4 * weights.sum()
+def _apply(value: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, together: float, out: np.ndarray) -> None:
+    """Each unknown pixel times what its neighbours weigh `together`, less the weighted unknown ones; float32 (n, 3)."""
     for n in range(len(out)):
         # One after the other, not in a loop: the compiler keeps them in registers.
         red, green, blue = together * value[n, 0], together * value[n, 1], together * value[n, 2]
@@ -131,24 +132,25 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 @njit(nogil=True, cache=True)
 def _add(a: np.ndarray, b: np.ndarray, factor: float, out: np.ndarray) -> None:
     """out = a + factor * b, float32 (n, 3)."""
-    by, one, other, to = np.float32(factor), a.ravel(), b.ravel(), out.ravel()
-    for i in range(len(to)):
-        to[i] = one[i] + by * other[i]
+    by = np.float32(factor)
+    for n in range(len(out)):
+        for c in range(3):
+            out[n, c] = a[n, c] + by * b[n, c]
 
 
-@njit(nogil=True, cache=True)
 def _relax(value: np.ndarray, neighbours: np.ndarray, sums: np.ndarray, weights: np.ndarray, steps: int) -> None:
     """Conjugate gradients on `value`, float32 (n + 1, 3), in place: _apply is to give the weighted `sums`."""
+    together = float(4 * weights.sum())
     every, change = np.zeros_like(value), np.empty((len(neighbours), 3), np.float32)
     unknown, direction = value[:-1], every[:-1]
-    _apply(value, neighbours, weights, change)
+    _apply(value, neighbours, weights, together, change)
     residual = -change
-    for ring in range(len(weights)):
-        _add(residual, sums[ring], weights[ring], residual)
+    for ring, weight in enumerate(weights):
+        _add(residual, sums[ring], float(weight), residual)
     direction[:] = residual
     size = _dot(residual, residual)
     for _ in range(steps):
-        _apply(every, neighbours, weights, change)
+        _apply(every, neighbours, weights, together, change)
         step = size / max(_dot(direction, change), 1e-6)
         _add(unknown, direction, step, unknown)
         _add(residual, change, -step, residual)

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -24,7 +24,7 @@ from torchmetrics import MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.backbones import Backbone
-from lesionbench.callbacks import History, Patience, WholeCheckpoints
+from lesionbench.callbacks import History, Latest, Patience, WholeCheckpoints
 from lesionbench.files import sha256
 from lesionbench.memory import keep_memory
 from lesionbench.model_file import normalise
@@ -221,10 +221,8 @@ def fit(
         module.network.compile()  # in place: the weights keep their names
     monitor = f"val_{train.monitor}"
     history = History(monitor, train_batches.sampler, on_epoch)
-    # Saved when the epoch ends and not when validation does, so that a resumed history has every row. All that a
-    # resumed run needs is in this one file, which is whole or absent.
-    latest = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[Callback] = [history, Patience(monitor, mode="max", patience=train.patience), latest]
+    patience = Patience(monitor, mode="max", patience=train.patience)
+    callbacks: list[Callback] = [history, patience, Latest(checkpoints)]
     trainer = pl.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,

@@ -5,7 +5,7 @@ from lesionbench import errors  # isort: skip
 import sys
 from pathlib import Path
 
-from lesionbench import compare, figures, files, params, schemas, tasks
+from lesionbench import compare, figures, files, params, schemas, tasks, tracking
 
 
 def main(task: str) -> None:
@@ -30,12 +30,12 @@ def main(task: str) -> None:
     for name, table in {"roc": roc, "precision_recall": pr, "confusion": matrix, "calibration": reliability}.items():
         files.write_csv(data / f"{name}.csv", schemas.check(name, table, classes))
 
-    evaluations = {b: files.read_json(f"metrics/evaluate/{task}/{b}.json")["test"] for b in backbones}
+    evaluations = {b: files.read_json(f"metrics/evaluate/{task}/{b}.json") for b in backbones}
     what = "melanoma" if task == "melanoma" else "macro average of 7 diagnoses"
     n = f"test, n = {len(tables[backbones[0]])} images"
 
     def legend(metric: str) -> dict[str, str]:
-        return {b: f"{b} ({compare.with_interval(e, metric)})" for b, e in evaluations.items()}
+        return {b: f"{b} ({compare.with_interval(e['test'], metric)})" for b, e in evaluations.items()}
 
     for name, table, x, y, metric in (
         ("roc", roc, "fpr", "tpr", "roc_auc"),
@@ -50,6 +50,8 @@ def main(task: str) -> None:
     figures.save(
         compare.draw_learning(histories, config.train.monitor, f"Training for {task}"), pictures / "learning.svg"
     )
+    # Of all at once: to load MLflow takes longer than to evaluate the phantom.
+    tracking.log_evaluations(files.read_json("metrics/index.json")["dataset"], task, evaluations)
 
 
 if __name__ == "__main__":

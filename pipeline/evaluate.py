@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lesionbench import files, metrics, params, schemas, tasks, tracking
+from lesionbench import files, metrics, params, schemas, tasks
 
 
 def main(task: str, backbone: str) -> None:
@@ -51,8 +51,6 @@ def main(task: str, backbone: str) -> None:
     predictions = schemas.check("predictions", ids.assign(**columns), classes)
     files.write_csv(f"data/predictions/{task}/{backbone}.csv", predictions)
     files.write_json(f"metrics/evaluate/{task}/{backbone}.json", found)
-    dataset = files.read_json("metrics/index.json")["dataset"]
-    tracking.log_evaluation(dataset, task, backbone, train_key, found)
 
 
 def predict(model: Path, rows: np.ndarray) -> tuple[np.ndarray, str]:

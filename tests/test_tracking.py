@@ -21,6 +21,7 @@ EVALUATION = {
     "test": {"roc_auc": 0.9, "recall": None, "roc_auc_ci": [0.8, 1.0], "n": 10, "per_class": {"nv": {"recall": 1.0}}},
     "external": {"other_clinic": {"roc_auc": 0.7, "n": 5}},
     "leaky": False,
+    "train_key": "k1",
 }
 SETTINGS = {"seed": 1, "epochs": 2}
 
@@ -79,9 +80,9 @@ def test_a_training_is_one_finished_run_with_all_that_belongs_to_it(store: Path,
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_updates_the_training_s_run(model: Path) -> None:
     train("two", model)
-    tracking.log_evaluation("two", "melanoma", "resnet50", "k1", EVALUATION)
+    tracking.log_evaluations("two", "melanoma", {"resnet50": EVALUATION})
     better = {**EVALUATION, "test": {"roc_auc": 0.95}}
-    tracking.log_evaluation("two", "melanoma", "resnet50", "k1", better)
+    tracking.log_evaluations("two", "melanoma", {"resnet50": better})
     (run,) = runs("two")
     found = run.data.metrics
     assert found["test_roc_auc"] == 0.95
@@ -89,6 +90,16 @@ def test_an_evaluation_updates_the_training_s_run(model: Path) -> None:
     assert "test_recall" not in found
     assert not [name for name in found if "ci" in name or "per_class" in name]
     assert run.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("store")
+def test_each_backbone_s_evaluation_goes_to_its_own_run(model: Path) -> None:
+    other = {**EVALUATION, "test": {"roc_auc": 0.6}, "train_key": "k2"}
+    train("two keys", model)
+    train("two keys", model, key="k2")
+    tracking.log_evaluations("two keys", "melanoma", {"resnet50": EVALUATION, "inception_v3": other})
+    found = {run.data.tags["train_key"]: run.data.metrics["test_roc_auc"] for run in runs("two keys")}
+    assert found == {"k1": 0.9, "k2": 0.6}
 
 
 @pytest.mark.usefixtures("store")
@@ -118,7 +129,7 @@ def test_ctrl_c_marks_the_run_as_killed() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_without_a_training_s_run_makes_one(model: Path) -> None:
-    tracking.log_evaluation("six", "melanoma", "resnet50", "k1", EVALUATION)
+    tracking.log_evaluations("six", "melanoma", {"resnet50": EVALUATION})
     (run,) = runs("six")
     assert run.data.metrics["test_roc_auc"] == 0.9
     assert run.info.status == "FINISHED"
@@ -256,7 +267,7 @@ def test_an_address_where_nothing_answers_costs_one_warning_that_names_it(
     assert len(said.splitlines()) == 1
     assert said.startswith(f"warning: MLflow at {uri.replace('user:s@cret@', '')} was not updated: ")
     assert "make track" in said
-    tracking.log_evaluation("ten", "melanoma", "resnet50", "k1", EVALUATION)
+    tracking.log_evaluations("ten", "melanoma", {"resnet50": EVALUATION})
     assert capsys.readouterr().err == said
     assert not (tmp_path / "mlflow.db").exists()
 

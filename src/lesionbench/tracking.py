@@ -188,17 +188,20 @@ def log_scores(client: Any, run_id: str, evaluation: Mapping[str, Any]) -> None:
     log_metrics(client, run_id, {name: value for name, value in scores.items() if known.get(name) != value})
 
 
-def log_evaluation(dataset: str, task: str, backbone: str, train_key: str, evaluation: Mapping[str, Any]) -> None:
-    """Bring the run of `train_key` up to date with an evaluation, in a new run if the store has none."""
+def log_evaluations(dataset: str, task: str, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Bring the run of each backbone's training up to date with its evaluation, in a new run if the store has none."""
     try:
         client = connect()
-        run_id = find_run(client, experiment_id(client, f"{dataset}-{task}"), train_key)
-        if run_id is None:
-            run_id = ensure_run(client, dataset, task, backbone, train_key, {})
-            client.set_terminated(run_id)
-            print(
-                "note: MLflow had no run of this training; `make track` adds its curves and its model", file=sys.stderr
-            )
-        log_scores(client, run_id, evaluation)
+        experiment = experiment_id(client, f"{dataset}-{task}")
+        for backbone, evaluation in evaluations.items():
+            run_id = find_run(client, experiment, evaluation["train_key"])
+            if run_id is None:
+                run_id = ensure_run(client, dataset, task, backbone, evaluation["train_key"], {})
+                client.set_terminated(run_id)
+                print(
+                    f"note: MLflow had no run of {backbone}'s training; `make track` adds its curves and its model",
+                    file=sys.stderr,
+                )
+            log_scores(client, run_id, evaluation)
     except Exception as error:
         warn(error)

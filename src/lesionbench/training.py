@@ -132,7 +132,7 @@ class Classifier(pl.LightningModule):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": train.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=True)  # one pass over the weights
+        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         factor = lambda step: learning_rate_factor(step, steps, train.warmup)  # noqa: E731
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -24,15 +24,17 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 LATER = {
     "train": ["mlflow.tracking"],
-    "evaluate": ["mlflow.tracking", "lesionbench.model_file"],
+    "evaluate": ["lesionbench.model_file"],
     "explain": ["lesionbench.explain"],
+    "compare": ["mlflow.tracking"],
 }
+LATER_THEN = {**LATER, "evaluate": ["mlflow.tracking", "lesionbench.model_file"], "compare": []}  # at AGAINST
 
 
-def seconds(root: Path, stage: str) -> tuple[float, float]:
+def seconds(root: Path, stage: str, later: dict[str, list[str]]) -> tuple[float, float]:
     """CPU and wall seconds of one start."""
     env = {**os.environ, "PYTHONPATH": "src", "NO_ALBUMENTATIONS_UPDATE": "1"}
-    command = [sys.executable, "-c", PROGRAM, f"pipeline/{stage}.py", *LATER.get(stage, [])]
+    command = [sys.executable, "-c", PROGRAM, f"pipeline/{stage}.py", *later.get(stage, [])]
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -51,10 +53,9 @@ def main(against: str = AGAINST) -> None:
             found: dict[Path, list[tuple[float, float]]] = {Path("."): [], older: []}
             for repeat in range(REPEATS + 1):
                 for root, times in found.items():
+                    spent = seconds(root, stage, LATER_THEN if root == older else LATER)
                     if repeat:  # the first one writes bytecode
-                        times.append(seconds(root, stage))
-                    else:
-                        seconds(root, stage)
+                        times.append(spent)
             ours, other = (
                 [statistics.median(column) for column in zip(*times, strict=True)] for times in found.values()
             )

@@ -16,7 +16,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from lesionbench.files import write_bytes
 from lesionbench.progress import bar
 
-PAUSE = 60  # seconds at least from one checkpoint to the next: a second or two each, they would double a short training
+PAUSE = 60  # seconds at least from one checkpoint to the next: after each epoch they took a fifth of short trainings
 
 
 class Patience(EarlyStopping):

@@ -81,7 +81,7 @@ def matrix_of(transform: augment.KerasAffine, shape: tuple[int, int]) -> np.ndar
 
 def build_affine(**changes: Any) -> augment.KerasAffine:
     (step, *_) = augment.compile_policy(TABLE | changes)
-    return augment.build([step]).transforms[0]
+    return augment.build([step])[0]
 
 
 @pytest.mark.parametrize("fill_mode", ["nearest", "reflect"])
@@ -159,7 +159,7 @@ def test_draws_cover_the_table_s_ranges_and_no_more() -> None:
 
 def test_shear_is_in_degrees() -> None:
     """A fifth of a degree is next to nothing; a fifth of a radian would be 11 degrees."""
-    transform = augment.build(augment.compile_policy(STILL | {"shear": 0.2})).transforms[0]
+    transform = augment.build(augment.compile_policy(STILL | {"shear": 0.2}))[0]
     for seed in range(50):
         transform.set_random_seed(seed)
         assert abs(matrix_of(transform, (SIDE, SIDE))[0, 1]) <= math.sin(math.radians(0.2)) + 1e-9

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -128,9 +128,9 @@ def compile_policy(augment: Mapping[str, Any]) -> list[dict[str, Any]]:
     return steps
 
 
-def build(steps: list[dict[str, Any]]) -> A.Compose:
+def build(steps: list[dict[str, Any]]) -> list[A.BasicTransform]:
     """Transforms for uint8 RGB, (H, W, 3), from what compile_policy gave; seed them with `augment_image`."""
-    made = []
+    made: list[A.BasicTransform] = []
     for step in steps:
         arguments = {name: value for name, value in step.items() if name != "name"}
         if step["name"] == "affine":
@@ -140,16 +140,16 @@ def build(steps: list[dict[str, Any]]) -> A.Compose:
         else:
             factor = (arguments["factor"][0], arguments["factor"][1])
             made.append(KerasBrightness(multiplier=factor, per_channel=False, elementwise=False, p=1))
-    return A.Compose(made)
+    return made
 
 
-def augment_image(transforms: A.Compose, image: np.ndarray, *seed: int) -> np.ndarray:
+def augment_image(transforms: Sequence[A.BasicTransform], image: np.ndarray, *seed: int) -> np.ndarray:
     """Augment uint8 RGB, (H, W, 3); the result depends on `seed` alone, such as (seed, epoch, row).
 
-    Each transform is seeded apart: a Compose would give all of them one seed, and tie their draws together.
+    Each transform is seeded apart: Albumentations' Compose would give all one seed, and tie their draws together.
     """
-    children = np.random.SeedSequence(seed).generate_state(len(transforms.transforms))
-    for transform, child in zip(transforms.transforms, children, strict=True):
+    children = np.random.SeedSequence(seed).generate_state(len(transforms))
+    for transform, child in zip(transforms, children, strict=True):
         transform.set_random_seed(int(child))
         image = transform(image=image)["image"]
     return image

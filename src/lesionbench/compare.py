@@ -191,7 +191,7 @@ def draw_confusion(table: pd.DataFrame, classes: Sequence[str], title: str) -> F
         ax.set(title=str(backbone), xlabel="predicted", ylabel="actual")
         ax.grid(visible=False)
     for ax in axes[len(backbones) :]:
-        ax.set_axis_off()
+        figures.blank(ax)
     figure.suptitle(title, fontsize=10, fontweight="bold")
     return figure
 

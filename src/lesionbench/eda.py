@@ -172,7 +172,7 @@ def draw_flagged(table: pd.DataFrame, n: int, seed: int, size: int = 160) -> Fig
     if not rows:
         figure, (ax,) = figures.new(6, 1)
         ax.set(title="No image has a quality flag")
-        ax.set_axis_off()
+        figures.blank(ax)
         return figure
     return figures.sheet(rows, titles, f"Images with a quality flag, at most {n} each", width=1.7 * n)
 

@@ -1,18 +1,18 @@
-# `make repro` and `make test` do all the set-up. With .venv activated the plain commands (dvc, mlflow, pytest) work too.
+# `make repro` and `make test` set everything up. With .venv activated, plain commands (dvc, mlflow, pytest) work too.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format compare gather leak bench ui track lock clean
+.PHONY: help setup repro test lint format compare gather leak bench docs ui track lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 setup: .venv/ready  ## make .venv with the pinned packages
 
-# --no-deps: the lock is complete.
+# --no-deps, because the lock lists every package.
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lesionbench needs Python 3.11 or newer (PYTHON=... names another)")'
 	$(PYTHON) -m venv .venv
@@ -23,15 +23,16 @@ setup: .venv/ready  ## make .venv with the pinned packages
 repro: setup  ## rebuild everything that changed (dvc repro)
 	dvc repro
 
-test: setup  ## run the tests
-	pytest
+test: setup  ## run the tests, on all cores (ARGS=tests/split for a part)
+	pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
-lint: setup  ## check format, imports and types
+lint: setup  ## check format, imports, types and layers
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports
 
-format: setup  ## mend format and imports
+format: setup  ## fix format and imports
 	ruff format .
 	ruff check --fix .
 
@@ -46,6 +47,10 @@ leak: setup  ## gather the leak experiment of docs/splits.md
 
 bench: setup  ## measure speed, into benchmarks/README.md (ARGS=hair for a part)
 	PYTHONPATH=src:. python -m benchmarks.run $(ARGS)
+
+docs: setup  ## write docs/reference.md and the API pages, docs/api/index.html
+	python docs/reference.py
+	pdoc --docformat google --output-directory docs/api lesionbench
 
 ui: setup  ## open MLflow's comparison of backbones
 	mlflow ui

@@ -1,3 +1,5 @@
-"""Speed, each time against a named alternative in one run: `make bench`."""
+"""Benchmarks (`make bench`). Each compares speed with a named alternative in the same run."""
 
-import lesionbench  # noqa: F401 - says how PyTorch's threads wait, before PyTorch is loaded
+from lesionbench.core import process
+
+process.prepare()  # before PyTorch loads, as every stage does

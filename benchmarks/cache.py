@@ -1,4 +1,4 @@
-"""The hair cache: killed at 60 %, with more images, with another parameter, and its memory."""
+"""The hair cache after a kill at 60 %, with more images and with another parameter, and the memory used."""
 
 import os
 import signal
@@ -9,17 +9,16 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
-import yaml
 from joblib import cpu_count
 
 from benchmarks import data
-from lesionbench.files import read_yaml, sha256, write_csv
+from lesionbench.core.files import read_yaml, sha256, write_csv
 
 SMALL, ADDED = 300, 100
 
 
 class Stage:
-    """The stage remove_hair in a folder of its own."""
+    """The stage remove_hair in its own folder, with its own cache."""
 
     def __init__(self, folder: Path, paths: list[Path]) -> None:
         self.folder, self.cache = folder, folder / "cache"
@@ -29,16 +28,17 @@ class Stage:
         self.index(paths)
 
     def index(self, paths: list[Path]) -> None:
-        """Make an index of these images."""
+        """Write data/index.csv of these images."""
         rows = [(path.stem, str(path.resolve()), sha256(path)) for path in paths]
         write_csv(self.folder / "data/index.csv", pd.DataFrame(rows, columns=["image_id", "path", "sha256"]))
 
     def start(self) -> subprocess.Popen:
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
+        """Start the stage with the current parameters."""
+        data.write_params(self.folder, self.params)
         return data.start_stage("remove_hair", self.folder, stderr=subprocess.DEVNULL)
 
     def run(self) -> tuple[int, float, float]:
-        """Entries that this run made, its seconds, and the peak memory of its largest process in MiB."""
+        """Run the stage: number of new entries, wall seconds, and peak memory of the largest process in MiB."""
         before, start = self.entries(), time.perf_counter()
         process = self.start()
         _, status, used = os.wait4(process.pid, 0)
@@ -47,17 +47,17 @@ class Stage:
         return len(self.entries() - before), time.perf_counter() - start, used.ru_maxrss / 1024
 
     def kill_at(self, count: int) -> int:
-        """Start it, kill it with -9 once the cache has `count` entries, and tell how many it has then."""
+        """Start the stage, kill it with SIGKILL at `count` cache entries, and return the number of entries then."""
         process = self.start()
         while len(self.entries()) < count and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        time.sleep(1)  # its processes end with it
+        time.sleep(1)  # its worker processes end too
         return len(self.entries())
 
     def entries(self) -> set[tuple[str, int]]:
-        """The cache's complete entries, with when they were written."""
+        """The complete entries of the cache: name and time of writing in nanoseconds."""
         found = (self.cache / "hair").glob("*/[!.]*")
         return {(path.name, path.stat().st_mtime_ns) for path in found}
 

@@ -1,9 +1,9 @@
-"""Carry a packed dataset to a machine that has neither DVC nor a network.
+"""Move a packed dataset to a machine that has neither DVC nor a network.
 
     python -m benchmarks.gpu_pack pack FOLDER      # here, after `dvc repro augment`: FOLDER/part-0.zip, ...
     python -m benchmarks.gpu_pack unpack FOLDER    # there, in the project's root
 
-Pixels travel as JPEG of quality 90, so trainings there don't give the bytes of trainings here.
+Pixels travel as JPEG of quality 90, so trainings there differ slightly from trainings here.
 """
 
 import sys
@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 
 from lesionbench import images
-from lesionbench.files import atomic
-from lesionbench.progress import progress
+from lesionbench.core.files import atomic
+from lesionbench.core.progress import progress
 
-TABLES = ("data/split.csv", "data/augmentation.json", "metrics/index.json", "metrics/split.json")
-PART = 55 * 2**20  # bytes
+TABLES = ("data/split.csv", "data/augmentation.json")
+PART = 55 * 2**20  # Bytes of images in one part.
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 def pack(folder: Path) -> None:
-    """Write the parts; the tables go into the first."""
+    """Write the parts into `folder`. The first part also has the tables."""
     pixels = np.load("data/pixels.npy", mmap_mode="r")
     folder.mkdir(parents=True, exist_ok=True)
     part = size = 0
@@ -44,7 +44,7 @@ def pack(folder: Path) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """Write data/pixels.npy and the tables."""
+    """Write data/pixels.npy and the tables from the parts in `folder`."""
     archives = [zipfile.ZipFile(path) for path in sorted(folder.glob("part-*.zip"))]
     for name in TABLES:
         archives[0].extract(name)

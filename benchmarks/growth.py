@@ -1,4 +1,4 @@
-"""Each data stage at three sizes of the dataset: CPU time and memory. Writes docs/growth.csv and growth.svg too."""
+"""CPU time and memory of each data stage at three dataset sizes. Also writes docs/growth.csv and growth.svg."""
 
 import os
 import sys
@@ -7,20 +7,20 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from benchmarks import data
-from lesionbench import duplicates, figures
-from lesionbench.files import read_csv, read_yaml, write_csv
-from lesionbench.sampling import hash_order
+from lesionbench import figures, params
+from lesionbench.core.files import read_csv, read_yaml, write_csv
+from lesionbench.core.sampling import hash_order
+from lesionbench.duplicates import pairs
 
 STAGES = ("download", "index", "duplicates", "split", "remove_hair", "eda", "pack", "augment")
 SIZES = (1_000, 10_015, 30_000)
-SEARCHED = 10_015  # beyond it the search for duplicates is left out: three quarters of an hour
+SEARCHED = 10_015  # Images. Above this size the search for duplicates, 45 minutes, is skipped.
 
 
 def grow(raw: Path, folder: Path, n: int) -> None:
-    """Write the first `n` images of `raw`, in an order by hash; then all again under new ids, one byte longer each."""
+    """Write `n` images to `folder`: those of `raw` in hash order, then copies with new ids and other bytes."""
     table = read_csv(raw / "metadata.csv").set_index("image_id", drop=False)
     ids = hash_order(table["image_id"], 0)
     (folder / "masks").mkdir(parents=True)
@@ -30,7 +30,7 @@ def grow(raw: Path, folder: Path, n: int) -> None:
         row = table.loc[old].copy()
         row["image_id"], row["lesion_id"] = f"{old}_{copy}", f"{row['lesion_id']}_{copy}"
         image = raw / "images" / f"{old}.jpg"
-        # Decoders ignore what comes after the end; the hair cache must not know the image.
+        # The extra bytes hide the copy from the hair cache; decoders ignore bytes after the end of the image.
         (folder / f"{row['image_id']}.jpg").write_bytes(image.read_bytes() + b"\0" * copy)
         mask = raw / "masks" / f"{old}_segmentation.png"
         if mask.exists():
@@ -40,7 +40,7 @@ def grow(raw: Path, folder: Path, n: int) -> None:
 
 
 def run(stage: str, folder: Path) -> tuple[float, float, float]:
-    """CPU seconds with those of its processes, wall seconds, and the peak MiB of its largest process."""
+    """Run a stage: CPU seconds of all its processes, wall seconds, and peak MiB of its largest process."""
     start = time.perf_counter()
     with (folder / f"{stage}.log").open("w") as log:
         process = data.start_stage(stage, folder, stderr=log)
@@ -51,23 +51,25 @@ def run(stage: str, folder: Path) -> tuple[float, float, float]:
 
 
 def identical_pairs(folder: Path) -> pd.DataFrame:
-    """data/duplicates.csv without the search by content: the copies are known by their equal pixels."""
+    """data/duplicates.csv without the search by content. Equal pixels identify the copies."""
     none = pd.DataFrame({"image_id_a": [], "image_id_b": [], "score": []}, dtype=object)
     published = read_csv(folder / "data/raw/duplicate_pairs.csv")
-    return duplicates.find_duplicates(read_csv(folder / "data/index.csv"), published, none, 1.0)
+    return pairs.find_duplicates(
+        read_csv(folder / "data/index.csv"), published, none, params.load("duplicates").duplicates
+    )
 
 
 def measure(raw: Path, sizes: tuple[int, ...]) -> pd.DataFrame:
-    """A row a size and stage: images, stage, cpu_s, wall_s, peak_mib."""
+    """One row per size and stage: images, stage, cpu_s, wall_s, peak_mib."""
     rows = []
     for n in sizes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             grow(raw, folder / "mine", n)
-            params = read_yaml("params.yaml")
-            params["dataset"] |= {"source": "folder", "path": "mine", "max_lesions": None, "external": []}
-            params["pixels"]["size"] = 224
-            (folder / "params.yaml").write_text(yaml.safe_dump(params))
+            config = read_yaml("params.yaml")
+            config["dataset"] |= {"source": "folder", "path": "mine", "max_lesions": None, "external": []}
+            config["pixels"]["size"] = 224
+            data.write_params(folder, config)
             for stage in STAGES:
                 if stage == "duplicates" and n > SEARCHED:
                     write_csv(folder / "data/duplicates.csv", identical_pairs(folder))
@@ -79,7 +81,7 @@ def measure(raw: Path, sizes: tuple[int, ...]) -> pd.DataFrame:
 
 @figures.styled
 def draw(found: pd.DataFrame, what: str) -> None:
-    """Time and memory over the number of images, a line a stage."""
+    """Draw time and memory by number of images, one line per stage, into docs/growth.svg."""
     figure, (left, right) = figures.new(9, 3.8, 1, 2)
     for (stage, rows), marker in zip(found.groupby("stage", sort=False), "osD^vPX*", strict=True):
         left.plot(rows["images"], rows["cpu_s"], marker=marker, label=stage)

@@ -1,6 +1,6 @@
-"""Hair removal against the usual DullRazor notebook: restoration, detection, harm and time.
+"""Hair removal against DullRazor as common notebooks implement it: restoration, detection, harm and time.
 
-Synthetic hairs of known place are drawn over images that have none: benchmarks/hairless.csv, picked by eye.
+Synthetic hairs are drawn over images without hair, which benchmarks/hairless.csv lists (chosen by eye).
 """
 
 import csv
@@ -14,30 +14,35 @@ import cv2
 import numpy as np
 
 from benchmarks import data
-from lesionbench import hair, images, params
-from lesionbench.files import read_yaml, sha256
-from lesionbench.progress import progress
+from lesionbench import images, params
+from lesionbench.core import parallel
+from lesionbench.core.files import sha256
+from lesionbench.core.progress import progress
+from lesionbench.hair import fill, remove
 
 COLOURS = {"dark": (38, 30, 28), "brown": (100, 70, 52), "light": (236, 222, 196)}
 WIDTHS = (1, 2, 3, 4, 5)
 COVER = 0.05, 0.25
-FINER = 4  # hairs are drawn so many times larger, for soft edges
+FINER = 4  # Factor by which hairs are drawn larger and then reduced, for soft edges.
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (17, 17))
 
 
 def reference_mask(rgb: np.ndarray) -> np.ndarray:
-    """DullRazor as notebooks have it: a 17x17 cross black-hat on grey, threshold 10."""
+    """The mask of common DullRazor notebooks: black-hat with a 17x17 cross on grey, threshold 10."""
     black_hat = cv2.morphologyEx(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.MORPH_BLACKHAT, CROSS)
     return black_hat >= 10
 
 
 def reference_fill(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """... and TELEA with radius 6."""
+    """The fill of the same notebooks: cv2.inpaint, TELEA, radius 6."""
     return cv2.inpaint(rgb, mask.astype(np.uint8), 6, cv2.INPAINT_TELEA)
 
 
 def draw_hairs(rgb: np.ndarray, colour: str, width: int, cover: float, rng: np.random.Generator) -> tuple:
-    """The image under bent hairs that cover a share `cover` of it, and where they are (5 % of a pixel count)."""
+    """Draw bent hairs over a share `cover` of the image; returns the image and the mask, bool (H, W).
+
+    A pixel is hair where a hair covers 5 % of it or more. `width` is in pixels.
+    """
     high, wide = rgb.shape[:2]
     drawn, t = np.zeros((high * FINER, wide * FINER), np.uint8), np.linspace(0, 1, 24)[:, None]
     mask = np.zeros((high, wide), bool)
@@ -59,8 +64,8 @@ def draw_hairs(rgb: np.ndarray, colour: str, width: int, cover: float, rng: np.r
 
 
 def quality(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """PSNR in dB and mean SSIM, of the pixels under `mask`."""
-    import torch  # here: the processes that remove hair from all images import this module, and would wait for it
+    """PSNR in dB and mean SSIM of the pixels under `mask`, bool (H, W); the images are uint8 RGB (H, W, 3)."""
+    import torch  # here, so that worker processes, which import this module, skip it
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     torch.set_num_threads(1)
@@ -73,15 +78,14 @@ def quality(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> tuple[floa
 class Method(NamedTuple):
     mask: object
     fill: object
-    fill_known: object  # given the true mask
+    fill_known: object  # fill, given the true mask
 
 
-def measure(paths: list[Path], masks: Path, section: dict) -> dict[str, dict]:
-    """Means of what each method did to each image, by method and by what was measured."""
-    from lesionbench import inpaint
+def measure(paths: list[Path], masks: Path, section: params.Hair) -> dict[str, dict]:
+    """Measure each method on each image: method → measure → values by image."""
 
     methods = {
-        "ours": Method(lambda rgb: hair.hair_mask(rgb, section), hair.fill_hair, inpaint.fill),
+        "ours": Method(lambda rgb: remove.hair_mask(rgb, section), fill.fill_hair, fill.fill),
         "reference": Method(reference_mask, reference_fill, reference_fill),
     }
     seen: dict[str, dict] = {name: defaultdict(list) for name in methods}
@@ -115,7 +119,7 @@ def measure(paths: list[Path], masks: Path, section: dict) -> dict[str, dict]:
 
 
 def detection(counts: list[tuple[int, int, int]]) -> tuple[float, float, float]:
-    """Dice, precision, recall over all pixels."""
+    """Dice, precision and recall over all pixels, from counts of (hit, found, true) pixels by image."""
     hit, found, true = np.sum(counts, axis=0)
     return 2 * hit / (found + true), hit / max(1, found), hit / true
 
@@ -124,12 +128,12 @@ Row = tuple[str, str, str, str, str]  # what, ours, the reference's, the differe
 
 
 def means(seen: dict[str, dict], key: str) -> tuple[float, float]:
-    """Ours, and the reference's."""
+    """Mean of the measure `key` for our method and for the reference."""
     return float(np.mean(seen["ours"][key])), float(np.mean(seen["reference"][key]))
 
 
 def restoration(seen: dict[str, dict]) -> list[Row]:
-    """PSNR and SSIM under the true mask, and PSNR of the whole method by colour of the hair."""
+    """PSNR and SSIM under the true mask, and PSNR of the whole method by hair colour."""
     rows = []
     for key, what, goal in [("psnr", "restoration under the true mask, PSNR", "+1 dB")] + [
         (f"end to end, {colour}", f"own mask, own fill, {colour} hair, PSNR", "") for colour in COLOURS
@@ -142,7 +146,7 @@ def restoration(seen: dict[str, dict]) -> list[Row]:
 
 
 def found_and_harmed(seen: dict[str, dict]) -> list[Row]:
-    """Detection by colour of the hair, and what is changed where there is none."""
+    """Detection by hair colour, and changes of lesions without hair."""
     rows = []
     for colour, goal in zip(COLOURS, ("no worse", "", "far better"), strict=True):
         a, b = (detection(seen[name][f"counts {colour}"]) for name in ("ours", "reference"))
@@ -155,6 +159,7 @@ def found_and_harmed(seen: dict[str, dict]) -> list[Row]:
 
 
 def time_taken(seen: dict[str, dict]) -> list[Row]:
+    """Milliseconds per image for mask, fill and both."""
     mask, fill = means(seen, "ms mask"), means(seen, "ms fill")
     rows = [
         (f"{what}, ms an image", f"{a:.1f}", f"{b:.1f}", "", "") for what, (a, b) in (("mask", mask), ("fill", fill))
@@ -164,21 +169,21 @@ def time_taken(seen: dict[str, dict]) -> list[Row]:
 
 
 def copy(path: Path) -> None:
-    """Decode and encode."""
-    images.encode(".jpg", images.read_rgb(path), hair.JPEG)
+    """Decode and encode an image: the time that every method needs."""
+    images.encode(".jpg", images.read_rgb(path), remove.JPEG)
 
 
-def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
-    """Seconds for all images on all cores: hair removal from an empty cache to files, and decode and encode alone."""
+def all_images(paths: list[Path], section: params.Hair) -> tuple[float, float]:
+    """Seconds for all images on all cores: hair removal with an empty cache, and decoding plus encoding alone."""
 
     seconds = []
     with tempfile.TemporaryDirectory() as temporary:
         cache, out = Path(temporary) / "cache", Path(temporary) / "out"
         out.mkdir()
         jobs = [(path, sha256(path), section, cache, out) for path in paths]
-        for function, arguments in ((copy, [(path,) for path in paths]), (hair.remove_hair_from_file, jobs)):
+        for function, arguments in ((copy, [(path,) for path in paths]), (remove.remove_from_file, jobs)):
             start = time.perf_counter()
-            for _ in images.in_processes(function, arguments, function.__name__):
+            for _ in parallel.in_processes(function, arguments, function.__name__):
                 pass
             seconds.append(time.perf_counter() - start)
     return seconds[1], seconds[0]
@@ -187,7 +192,7 @@ def all_images(paths: list[Path], section: dict) -> tuple[float, float]:
 def main() -> None:
     cv2.setNumThreads(1)
     folder, real = data.images_folder()
-    section = params.Hair(**read_yaml("params.yaml")["hair"]).model_dump()
+    section = params.load("hair").hair
     every = sorted((folder / "images").glob("*.jpg"))
     paths = every
     if real:

@@ -1,28 +1,27 @@
-"""Whether removing hair helps a network: paired differences of two experiments' scores on test, by seed.
+"""Does hair removal help a network? Paired differences of test scores with and without it, by seed.
 
     PYTHONPATH=src:. python benchmarks/hair_training.py WITHOUT,WITHOUT,... WITH,WITH,...
 
-The names are of DVC's experiments of the task diagnosis, in the same order of seeds (docs/hair.md has the commands).
+The names are DVC experiments of the task diagnosis, in the same order of seeds (docs/hair.md has the commands).
 """
 
-import io
 import sys
 
-import dvc.api
 import numpy as np
 import pandas as pd
 
 from benchmarks import data
-from lesionbench import compare, leak, metrics
-from lesionbench.tasks import CLASSES
+from lesionbench import experiments
+from lesionbench.core.tasks import CLASSES
+from lesionbench.evidence import compare, leak_cost, metrics
 
 NAMES, SAMPLES = CLASSES["diagnosis"], 2000
 SHOWN = ("balanced_accuracy", "roc_auc", "average_precision", "log_loss", "melanoma_roc_auc")
 
 
 def read(experiment: str, backbone: str = "efficientnet_lite0") -> pd.DataFrame:
-    text = dvc.api.read(f"data/predictions/diagnosis/{backbone}.csv", rev=experiment, encoding="utf-8")
-    table = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    """Read the test rows of an experiment's predictions."""
+    table = experiments.read_table(experiment, f"data/predictions/diagnosis/{backbone}.csv")
     return table[table["split"].eq("test")].reset_index(drop=True)
 
 
@@ -30,11 +29,11 @@ def main(without: str, with_: str) -> None:
     pairs = [(read(a), read(b)) for a, b in zip(without.split(","), with_.split(","), strict=True)]
     for a, b in pairs:
         compare.check_alike({"without": a, "with": b})
-    # Both of a pair have the same rows.
-    weights = leak.weigh([a for a, _ in pairs], SAMPLES, 0)
+    # Both tables of a pair have the same rows, so one set of weights serves both.
+    weights = leak_cost.weigh([a for a, _ in pairs], SAMPLES, 0)
     scores = np.array(
         [
-            [[*leak.score(table, each, NAMES, SHOWN).values()] for table in pair]
+            [[*leak_cost.score(table, each, NAMES, SHOWN).values()] for table in pair]
             for pair, each in zip(pairs, weights, strict=True)
         ]
     )

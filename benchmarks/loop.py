@@ -1,4 +1,4 @@
-"""The training loop as it is against the bare loop: the same network and one batch in memory.
+"""The training loop against a bare loop that trains the same network on one batch in memory.
 
 python -m benchmarks.loop [--size 224] [--batch 8] [--steps 8] [--compile] [BACKBONE ...]
 """
@@ -16,22 +16,26 @@ import torch
 from torch.nn import functional
 
 from benchmarks import data
-from lesionbench import augment, backbones, datasets, memory, pack, params, training
-from lesionbench.files import read_yaml
-from lesionbench.model_file import normalise
+from lesionbench import pack, params
+from lesionbench.core import process
+from lesionbench.core.files import read_yaml
+from lesionbench.learn import augment, batches, training
+from lesionbench.networks import backbones
+from lesionbench.networks.backbones import normalise
 
 BACKBONES = ["resnet50", "inception_v3", "efficientnet_b4", "efficientnet_lite0"]
 CLASSES = 7
-WARM = 3  # steps that are not timed
+WARM = 3  # Steps before the timing starts.
 
 
 def synchronise() -> None:
+    """Wait until the GPU, if any, has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 class Timed(training.History):
-    """Notes when each step ends."""
+    """Records when each step ends, in seconds."""
 
     ends: list[float]
 
@@ -47,7 +51,7 @@ class Timed(training.History):
 
 
 def bare(name: str, section: params.Train, size: int, steps: int) -> float:
-    """Images/s of forward, backward and optimiser on one batch that lies on the device."""
+    """Images/s of forward, backward and optimiser steps on one batch in the device's memory."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     made = backbones.build(name, CLASSES, size)
     network = made.network.to(device, memory_format=torch.channels_last)
@@ -73,14 +77,14 @@ def bare(name: str, section: params.Train, size: int, steps: int) -> float:
 
 
 def trained(name: str, section: params.Train, array: Path, policy: list[dict], steps: int) -> float:
-    """Images/s of training.fit within its epoch."""
+    """Images/s of training.fit within one epoch."""
     pixels = np.load(array, mmap_mode="r")
     images = section.batch_size * (WARM + steps)
     labels = np.arange(images) % CLASSES
     rows = np.arange(images) % len(pixels)
     workers = training.auto_workers(section.workers)
-    train = datasets.loader(datasets.PackedImages(array, rows, labels, policy, 1), section.batch_size, workers, True)
-    val = datasets.loader(datasets.PackedImages(array, rows[:CLASSES], labels[:CLASSES], [], 1), CLASSES, 0, False)
+    train = batches.loader(batches.PackedImages(array, rows, labels, policy, 1), section.batch_size, workers, True)
+    val = batches.loader(batches.PackedImages(array, rows[:CLASSES], labels[:CLASSES], [], 1), CLASSES, 0, False)
     made = backbones.build(name, CLASSES, pixels.shape[1])
     with mock.patch.object(training, "History", Timed), tempfile.TemporaryDirectory() as checkpoints:
         targets, classes = torch.from_numpy(labels), [str(c) for c in range(CLASSES)]
@@ -98,9 +102,9 @@ def main(*given: str) -> None:
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
     parser.add_argument("--array", type=Path, help="a packed data/pixels.npy instead of packing images")
     arguments = parser.parse_args(given)
-    memory.keep_memory()  # for the bare loop too: what it gains is not the loop's
+    process.keep_memory()  # for both loops, so that the setting does not count as a difference
     whole = read_yaml("params.yaml")
-    policy = augment.compile_policy(params.Augment(**whole["augment"]).model_dump())
+    policy = augment.compile_policy(params.Augment(**whole["augment"]))
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         array, source = arguments.array, f"On the images of {arguments.array}."
@@ -116,7 +120,7 @@ def main(*given: str) -> None:
                 section = params.Train(**{**whole["train"], **changed})
                 if gpu:
                     torch.cuda.reset_peak_memory_stats()
-                # The bare loop before and after, so that a machine that slows down does so for both.
+                # The bare loop runs before and after, so a machine that slows down affects both loops alike.
                 before = bare(name, section, arguments.size, arguments.steps)
                 ours = trained(name, section, array, policy, arguments.steps)
                 other = (before + bare(name, section, arguments.size, arguments.steps)) / 2

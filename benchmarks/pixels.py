@@ -1,4 +1,4 @@
-"""Packed pixels against torchvision's ImageFolder, with the same augmentation: images/s, memory, random order."""
+"""Packed pixels against torchvision's ImageFolder with the same augmentation: images/s, memory, random order."""
 
 import tempfile
 import time
@@ -14,17 +14,17 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, Resize
 
 from benchmarks import data
-from lesionbench import augment, datasets, pack, params
-from lesionbench.files import read_yaml
-from lesionbench.memory import keep_memory
+from lesionbench import pack, params
+from lesionbench.core.process import keep_memory
+from lesionbench.learn import augment, batches
 
 SIZE, BATCH, SEED = 224, 32, 1
-TIMED = 1024  # images a measurement
+TIMED = 1024  # Images per measurement.
 REPEATS = 3
 
 
 class Augmented:
-    """A torchvision transform: our augmentation on a PIL image, to a uint8 tensor (S, S, 3)."""
+    """A torchvision transform that applies our augmentation: PIL image to uint8 tensor (S, S, 3)."""
 
     def __init__(self, steps: list[dict]) -> None:
         self.transforms, self.drawn = augment.build(steps), 0
@@ -35,7 +35,7 @@ class Augmented:
 
 
 def image_folder(paths: list[Path], folder: Path, steps: list[dict]) -> Dataset:
-    """torchvision's dataset of these files, in a class folder as it wants them."""
+    """torchvision's ImageFolder of these files, linked into one class folder."""
     (folder / "class").mkdir(parents=True)
     for path in paths:
         (folder / "class" / path.name).symlink_to(path.resolve())
@@ -43,7 +43,7 @@ def image_folder(paths: list[Path], folder: Path, steps: list[dict]) -> Dataset:
 
 
 def rate(loader: Iterable, images: int) -> float:
-    """Images a second, without what the first batch waits for."""
+    """Images per second, without the wait for the first batch."""
     done, batches = 0, iter(loader)
     next(batches)
     start = time.perf_counter()
@@ -55,38 +55,38 @@ def rate(loader: Iterable, images: int) -> float:
 
 
 def anonymous_mib() -> float:
-    """Memory of this process that no file backs, MiB."""
+    """MiB of this process's memory that no file backs."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) / 1024
 
 
 def main() -> None:
     cv2.setNumThreads(1)
-    keep_memory()  # as train does; for both
+    keep_memory()  # as the stage train does; for both loaders
     folder, real = data.images_folder()
     paths = sorted((folder / "images").glob("*.jpg"))
-    steps = augment.compile_policy(params.Augment(**read_yaml("params.yaml")["augment"]).model_dump())
+    steps = augment.compile_policy(params.load("augment").augment)
     with tempfile.TemporaryDirectory() as temporary:
         array = Path(temporary) / "pixels.npy"
         pack.pack_images(paths, SIZE, array)
         rows_of_array, labels = np.arange(len(paths)), np.zeros(len(paths), int)
-        packed = datasets.PackedImages(array, rows_of_array, labels, steps, SEED)
+        packed = batches.PackedImages(array, rows_of_array, labels, steps, SEED)
         usual = image_folder(paths, Path(temporary) / "folder", steps)
         images = min(TIMED, len(paths) - 2 * BATCH)
         rows = []
         for workers in (0, 2):
             found: dict[str, list[float]] = {"ours": [], "usual": []}
             for _ in range(REPEATS):
-                found["ours"].append(rate(datasets.loader(packed, BATCH, workers, shuffle=True), images))
+                found["ours"].append(rate(batches.loader(packed, BATCH, workers, shuffle=True), images))
                 found["usual"].append(rate(DataLoader(usual, BATCH, shuffle=True, num_workers=workers), images))
             ours, other = (float(np.median(each)) for each in found.values())
             rows.append((f"images/s, {workers} workers", f"{ours:,.0f}", f"{other:,.0f}", f"{ours / other:.1f}", "5"))
-        bare = datasets.PackedImages(array, rows_of_array, labels, [], SEED)
+        bare = batches.PackedImages(array, rows_of_array, labels, [], SEED)
         by_order = {}
         for order, shuffle in (("in order", False), ("in random order", True)):
-            by_order[order] = max(rate(datasets.loader(bare, BATCH, 0, shuffle), len(paths)) for _ in range(REPEATS))
+            by_order[order] = max(rate(batches.loader(bare, BATCH, 0, shuffle), len(paths)) for _ in range(REPEATS))
         before = anonymous_mib()
-        rate(datasets.loader(packed, BATCH, 0, shuffle=True), len(paths))
+        rate(batches.loader(packed, BATCH, 0, shuffle=True), len(paths))
         grown = anonymous_mib() - before
         size = array.stat().st_size / 2**20
     print(

@@ -1,4 +1,4 @@
-"""Run the benchmarks and keep their tables in benchmarks/README.md: make bench, or make bench ARGS="hair pixels"."""
+"""Run benchmarks and write their tables to benchmarks/README.md: `make bench`, `make bench ARGS="hair pixels"`."""
 
 import contextlib
 import os
@@ -9,8 +9,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from lesionbench.errors import UserError
-from lesionbench.files import write_bytes
+from lesionbench.core import process
+from lesionbench.core.errors import UserError
+from lesionbench.core.files import write_bytes
 
 PARTS = {
     "hair": "Hair removal",
@@ -26,15 +27,15 @@ PACKAGES = (
 )
 HEAD = """# Benchmarks
 
-`make bench` runs them all and writes this page; `make bench ARGS="hair pixels"` writes those parts anew.
-`LESIONBENCH_REAL` names a folder with the real images, as the stage download leaves it; without one data/raw is
-used if it has them, else the phantom, and the part says so. `benchmarks/gpu.sh` is for a machine with a GPU, and
-`benchmarks/near_duplicates.py` (docs/duplicates.md) is run by hand.
+`make bench` runs all benchmarks and writes this page. `make bench ARGS="hair pixels"` runs only those two and writes
+their sections anew. `LESIONBENCH_REAL` names a folder with the real images, as the stage download leaves them. Without
+this variable, data/raw is used if it has the real images. Otherwise the phantom is used, and the section says so.
+`benchmarks/gpu.sh` is for a machine with a GPU. `benchmarks/near_duplicates.py` (docs/duplicates.md) is run by hand.
 """
 
 
 def machine() -> str:
-    """Processor, cores, memory, GPU and versions, in a line."""
+    """One line with processor, cores, memory, GPU and versions."""
     told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     cpu = re.search(r"model name\s*: (.*)", told)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -48,7 +49,7 @@ def machine() -> str:
 
 
 def sections(page: str) -> dict[str, str]:
-    """The page's parts by their titles."""
+    """The parts of the page by title."""
     parts = (part.split("\n", 1) for part in re.split(r"^## ", page, flags=re.M)[1:])
     return {title: f"{text.rstrip()}\n\n" for title, text in parts}
 
@@ -60,7 +61,7 @@ def main(*wanted: str) -> None:
     path = Path("benchmarks/README.md")
     kept = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     for part in wanted or PARTS:
-        # A process each: a part's peak memory would else be counted as that of the next one's processes.
+        # Each part is a process of its own. Otherwise its peak memory would count for the next part's processes too.
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{part}"], stdout=subprocess.PIPE, text=True, check=False
         )
@@ -73,6 +74,4 @@ def main(*wanted: str) -> None:
 
 
 if __name__ == "__main__":
-    from lesionbench import errors
-
-    errors.run(lambda: main(*sys.argv[1:]))
+    process.run(main)

@@ -1,4 +1,4 @@
-"""What a stage costs before its work begins, against an older revision: python -m benchmarks.startup [REVISION]."""
+"""Start-up time of each stage against an older revision: python -m benchmarks.startup [REVISION]."""
 
 import os
 import statistics
@@ -12,29 +12,39 @@ from benchmarks import data
 
 STAGES = ("download", "index", "duplicates", "split", "remove_hair", "eda", "pack", "augment", "train")
 STAGES += ("evaluate", "explain", "compare", "report")
-AGAINST = "7e39a4e"  # before start-up was looked at
+AGAINST = "7e39a4e"  # before start-up was optimised
 REPEATS = 2
-# Everything but the work: what a stage imports before and in its main, and its end.
+# Runs a stage without its work: the imports in its script, modules that load later, and the exit.
 PROGRAM = """
+import ast, sys
+from lesionbench.core import process
+imports = [n for n in ast.walk(ast.parse(open(sys.argv[1]).read())) if isinstance(n, (ast.Import, ast.ImportFrom))]
+names, sys.argv[1:] = sys.argv[2:], []
+def main():
+    exec(compile(ast.Module(imports, []), "imports", "exec"))
+    for name in names:
+        __import__(name)
+process.run(main)
+"""
+PROGRAM_THEN = """
 import runpy, sys
 from lesionbench import errors
 run, names = errors.run, sys.argv[2:]
 errors.run = lambda main: run(lambda: [__import__(name) for name in names])
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
-LATER = {
+LATER = {"train": ["mlflow.tracking"], "compare": ["mlflow.tracking"]}
+LATER_THEN = {
     "train": ["mlflow.tracking"],
-    "evaluate": ["lesionbench.model_file"],
+    "evaluate": ["mlflow.tracking", "lesionbench.model_file"],
     "explain": ["lesionbench.explain"],
-    "compare": ["mlflow.tracking"],
 }
-LATER_THEN = {**LATER, "evaluate": ["mlflow.tracking", "lesionbench.model_file"], "compare": []}  # at AGAINST
 
 
-def seconds(root: Path, stage: str, later: dict[str, list[str]]) -> tuple[float, float]:
-    """CPU and wall seconds of one start."""
+def seconds(root: Path, stage: str, program: str, later: dict[str, list[str]]) -> tuple[float, float]:
+    """CPU and wall seconds of one start of `stage` in the checkout `root`."""
     env = {**os.environ, "PYTHONPATH": "src", "NO_ALBUMENTATIONS_UPDATE": "1"}
-    command = [sys.executable, "-c", PROGRAM, f"pipeline/{stage}.py", *later.get(stage, [])]
+    command = [sys.executable, "-c", program, f"pipeline/{stage}.py", *later.get(stage, [])]
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -53,8 +63,9 @@ def main(against: str = AGAINST) -> None:
             found: dict[Path, list[tuple[float, float]]] = {Path("."): [], older: []}
             for repeat in range(REPEATS + 1):
                 for root, times in found.items():
-                    spent = seconds(root, stage, LATER_THEN if root == older else LATER)
-                    if repeat:  # the first one writes bytecode
+                    then = root == older
+                    spent = seconds(root, stage, *((PROGRAM_THEN, LATER_THEN) if then else (PROGRAM, LATER)))
+                    if repeat:  # the first start writes bytecode and is not counted
                         times.append(spent)
             ours, other = (
                 [statistics.median(column) for column in zip(*times, strict=True)] for times in found.values()

@@ -1,35 +1,28 @@
-"""Compile the augmentation policy and show what it does."""
+"""Compile the augmentation policy and show its effect.
 
-from lesionbench import errors  # isort: skip
+Reads data/pixels.npy and data/split.csv. Writes data/augmentation.json, the transforms that training applies, and
+reports/augmentation.png, some training images as several epochs see them. The policy is a file of its own so that
+training reruns only when the transforms change.
+"""
 
-from pathlib import Path
-
-import numpy as np
-
-from lesionbench import augment, figures, files, params
-
-SHOWN, DRAWS = 5, 7
+from lesionbench.core import process
 
 
 def main() -> None:
-    config = params.load("seed", "augment")
-    steps = augment.compile_policy(config.augment.model_dump())
-    files.write_json("data/augmentation.json", steps)
+    from pathlib import Path
 
-    pixels = np.load("data/pixels.npy", mmap_mode="r")
-    split = files.read_csv("data/split.csv")
-    rows = np.flatnonzero(split["split"].eq("train"))
-    rows = rows[np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)]
-    transforms = augment.build(steps)
-    images, titles = [], []
-    for row in rows:
-        image = np.array(pixels[row])
-        drawn = [augment.augment_image(transforms, image, config.seed, draw, int(row)) for draw in range(DRAWS)]
-        images.append([image, *drawn])
-        titles.append([str(split["image_id"][row]), *(f"epoch {draw + 1}" for draw in range(DRAWS))])
-    title = "Augmentation: as stored (left), and as seen in different epochs"
-    figures.save(figures.sheet(images, titles, title, width=11), Path("reports/augmentation.png"))
+    import numpy as np
+
+    from lesionbench import figures, params, results
+    from lesionbench.core import files
+    from lesionbench.learn import augment, preview
+
+    config = params.load("seed", "augment")
+    policy = augment.compile_policy(config.augment)
+    results.write("data/augmentation.json", results.Augmentation.model_validate(policy))
+    pixels, split = np.load("data/pixels.npy", mmap_mode="r"), files.read_csv("data/split.csv")
+    figures.save(preview.draw_sheet(policy, pixels, split, config.seed), Path("reports/augmentation.png"))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

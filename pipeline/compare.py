@@ -1,58 +1,45 @@
-"""Compare the backbones on the test split of one task: compare.py TASK."""
+"""Compare all backbones of one task: python pipeline/compare.py TASK.
 
-from lesionbench import errors  # isort: skip
+Reads their predictions, scores and learning curves. Writes metrics/compare/<task>.json, the paired differences and the
+ensemble; metrics/plots/<task>/, the data of the curves; and reports/compare/<task>/, the figures. This stage logs the
+scores of all backbones to MLflow, because loading MLflow takes longer than evaluating one backbone on the phantom.
+"""
 
-import sys
-from pathlib import Path
-
-from lesionbench import compare, figures, files, params, schemas, tasks, tracking
+from lesionbench.core import process
 
 
 def main(task: str) -> None:
-    config = params.load("seed", "backbones", "compare", "train.monitor")
-    classes, backbones = tasks.CLASSES[task], config.backbones
-    tables = {}
-    for backbone in backbones:
-        table = files.read_csv(f"data/predictions/{task}/{backbone}.csv")
-        tables[backbone] = table[table["split"].eq("test")].reset_index(drop=True)
+    from pathlib import Path
+
+    from lesionbench import figures, params, results, schemas
+    from lesionbench.core import files, tasks
+    from lesionbench.evidence import compare, curves
+    from lesionbench.tracking import runs
+
+    config = params.load("seed", "backbones", "compare", "train.monitor", "split.scheme")
+    classes, backbones, samples = tasks.classes_of(task), config.backbones, config.compare.bootstrap
+    every = {b: files.read_csv(f"data/predictions/{task}/{b}.csv") for b in backbones}
+    tables = {b: table[table["split"].eq("test")].reset_index(drop=True) for b, table in every.items()}
     compare.check_alike(tables)
-    samples, seed = config.compare.bootstrap, config.seed
-    found = {
-        "differences": compare.paired_differences(tables, classes, samples, seed),
-        **({"ensemble": compare.ensemble(tables, classes, samples, seed)} if len(tables) > 1 else {}),
-        "leaky": files.read_json("metrics/split.json")["leaky"],
-    }
-    files.write_json(f"metrics/compare/{task}.json", found)
+    found = {"differences": compare.paired_differences(tables, classes, samples, config.seed)}
+    if len(tables) > 1:
+        found["ensemble"] = compare.ensemble(tables, classes, samples, config.seed)
+    compared = results.Comparison.model_validate({**found, "leaky": config.leaky})
+    results.write(f"metrics/compare/{task}.json", compared)
 
-    data, pictures = Path(f"metrics/plots/{task}"), Path(f"reports/compare/{task}")
-    roc, pr = compare.roc_curves(tables, classes), compare.precision_recall_curves(tables, classes)
-    matrix, reliability = compare.confusion(tables, classes), compare.calibration(tables, classes)
-    for name, table in {"roc": roc, "precision_recall": pr, "confusion": matrix, "calibration": reliability}.items():
-        files.write_csv(data / f"{name}.csv", schemas.check(name, table, classes))
-
-    evaluations = {b: files.read_json(f"metrics/evaluate/{task}/{b}.json") for b in backbones}
-    what = "melanoma" if task == "melanoma" else "macro average of 7 diagnoses"
-    n = f"test, n = {len(tables[backbones[0]])} images"
-
-    def legend(metric: str) -> dict[str, str]:
-        return {b: f"{b} ({compare.with_interval(e['test'], metric)})" for b, e in evaluations.items()}
-
-    for name, table, x, y, metric in (
-        ("roc", roc, "fpr", "tpr", "roc_auc"),
-        ("precision_recall", pr, "recall", "precision", "average_precision"),
-        ("calibration", reliability, "confidence", "accuracy", "ece"),
-    ):
-        title = f"{compare.TITLES[name]}: {what}\n{n}; {compare.NAMES[metric]} with 95 % interval"
-        figure = compare.draw_lines(table, x, y, title, legend(metric), diagonal=name != "precision_recall")
-        figures.save(figure, pictures / f"{name}.svg")
-    figures.save(compare.draw_confusion(matrix, classes, f"Confusion, {n}"), pictures / "confusion.svg")
-    histories = {b: files.read_json(f"metrics/train/{task}/{b}.json")["history"] for b in backbones}
-    figures.save(
-        compare.draw_learning(histories, config.train.monitor, f"Training for {task}"), pictures / "learning.svg"
+    evaluations = {b: results.read(results.Evaluation, f"metrics/evaluate/{task}/{b}.json").plain() for b in backbones}
+    trainings = {b: results.read(results.Training, f"metrics/train/{task}/{b}.json").plain() for b in backbones}
+    data = curves.tabulate(tables, classes)
+    drawn = curves.draw(data, classes, {b: each["test"] for b, each in evaluations.items()})
+    drawn["learning"] = curves.draw_learning(
+        {b: each["history"] for b, each in trainings.items()}, config.train.monitor, f"Training for {task}"
     )
-    # Of all at once: to load MLflow takes longer than to evaluate the phantom.
-    tracking.log_evaluations(files.read_json("metrics/index.json")["dataset"], task, evaluations)
+    for name, table in data.items():
+        files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))
+    for name, figure in drawn.items():
+        figures.save(figure, Path(f"reports/compare/{task}/{name}.svg"))
+    runs.log_evaluations(tasks.trainable_cohort(every[backbones[0]]), task, evaluations)
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    process.run(main)

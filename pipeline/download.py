@@ -1,40 +1,31 @@
-"""Fetch or draw the dataset named by dataset.source into data/raw/."""
+"""Fetch or draw the dataset that dataset.source names.
 
-from lesionbench import errors  # isort: skip
+Reads only the network, a mirror, or the user's folder `dataset.path`. Writes data/raw/: metadata.csv, images, masks,
+duplicate_pairs.csv and external cohorts. Downloads stay in the cache, so an interrupted one resumes within a file.
+"""
 
-from pathlib import Path
-
-from lesionbench import files, params
-
-RAW = Path("data/raw")
+from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+
+    from lesionbench import params
+    from lesionbench.core import cache
+    from lesionbench.sources import folder, ham10000, phantom
+
     keys = ("source", "mirror", "path", "external", "phantom_lesions")
     config = params.load("seed", *(f"dataset.{key}" for key in keys))
-    dataset = config.dataset
+    dataset, raw = config.dataset, Path("data/raw")
     if dataset.source == "phantom":
-        from lesionbench.archive import whole_folder
-        from lesionbench.phantom import EXTERNAL_COHORT, draw_dataset
-
-        wrong = sorted(set(dataset.external) - {EXTERNAL_COHORT})
-        if wrong:
-            raise errors.UserError(
-                f"dataset.external names {wrong[0]!r}; phantom has {EXTERNAL_COHORT}, which is always drawn"
-            )
-        with whole_folder(RAW) as folder:
-            draw_dataset(folder, dataset.phantom_lesions, config.seed)
+        phantom.make(raw, dataset.phantom_lesions, dataset.external, config.seed)
     elif dataset.source == "ham10000":
-        from lesionbench.sources import fetch_ham10000
-
-        downloads = files.cache_dir("downloads")
-        with files.alone(downloads):
-            fetch_ham10000(RAW, dataset.mirror, dataset.external, downloads)
+        downloads = cache.folder("downloads")
+        with cache.alone(downloads):
+            ham10000.fetch_ham10000(raw, dataset.mirror, dataset.external, downloads)
     else:
-        from lesionbench.sources import copy_folder
-
-        copy_folder(RAW, Path(dataset.path), dataset.external)
+        folder.copy_folder(raw, Path(dataset.path), dataset.external)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

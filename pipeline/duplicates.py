@@ -1,26 +1,33 @@
-"""List pairs of images that show one lesion under two ids."""
+"""List pairs of images that may show one lesion under two ids.
 
-from lesionbench import errors  # isort: skip
+Reads data/index.csv, data/raw/ and metrics/index.json. Writes data/duplicates.csv, the published pairs and those found
+from content; metrics/duplicates.json, their counts; and reports/duplicates.webp, a sheet of pairs. A lesion with two
+ids would leak from one split into another.
+"""
 
-from pathlib import Path
-
-from lesionbench import duplicates, figures, files, near_duplicates, params, schemas
+from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+
+    from lesionbench import figures, params, results, schemas
+    from lesionbench.core import cache, files
+    from lesionbench.duplicates import pairs, search
+
     config = params.load("duplicates").duplicates
     index = files.read_csv("data/index.csv")
     published = files.read_csv("data/raw/duplicate_pairs.csv")
-    trainable = files.read_json("metrics/index.json")["dataset"]
-    cache = files.cache_dir("duplicates")
-    with files.alone(cache):
-        detected = near_duplicates.find_cached(index, trainable, cache)
-    detected = detected[detected["score"].ge(config.floor)]
-    pairs = duplicates.find_duplicates(index, published, detected, config.threshold)
-    files.write_csv("data/duplicates.csv", schemas.check("duplicates", pairs))
-    files.write_json("metrics/duplicates.json", duplicates.summarise(pairs, index, config.threshold))
-    figures.save(duplicates.draw(pairs, index.set_index("image_id")["path"]), Path("reports/duplicates.webp"))
+    trainable = results.read(results.Index, "metrics/index.json").dataset
+    stored = cache.folder("duplicates")
+    with cache.alone(stored):
+        detected = search.find_cached(index, trainable, stored)
+    table = pairs.find_duplicates(index, published, detected, config)
+    files.write_csv("data/duplicates.csv", schemas.check("duplicates", table))
+    counted = pairs.summarise(table, index, config.threshold)
+    results.write("metrics/duplicates.json", results.Duplicates.model_validate(counted))
+    figures.save(pairs.draw(table, index.set_index("image_id")["path"]), Path("reports/duplicates.webp"))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

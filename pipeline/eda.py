@@ -1,33 +1,36 @@
-"""Draw and tabulate the data as it is split."""
+"""Draw and tabulate the split data.
 
-from lesionbench import errors  # isort: skip
+Reads data/index.csv, data/split.csv, data/hair.csv, metrics/index.json and, for the sheets, the images. Writes
+reports/eda/ (figures, their tables and the datasheet) and metrics/eda.json (numbers to compare between datasets). The
+figures show what a network could cheat with.
+"""
 
-from pathlib import Path
-
-from lesionbench import confounders, datasheet, eda, figures, files, params
-
-FOLDER = Path("reports/eda")
+from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+
+    from lesionbench import figures, params, results
+    from lesionbench.core import files
+    from lesionbench.eda import datasheet, panels, ranking, tables
+
     config = params.load("seed", "eda")
-    index = files.read_csv("data/index.csv")
-    split = files.read_csv("data/split.csv")[["image_id", "group_id", "split"]]
-    hair = files.read_csv("data/hair.csv")
-    table = index.merge(split, on="image_id", validate="1:1").merge(hair, on="image_id", validate="1:1")
-    found = files.read_json("metrics/index.json")
-    own = table[table["cohort"].eq(found["dataset"])]
-    ranking = confounders.rank(confounders.by_lesion(own), config.eda.bootstrap, config.seed)
-    tables = {**eda.tables(own, table, ranking), **confounders.tables(own, ranking)}
-    for name, (numbers, figure) in tables.items():
-        files.write_csv(FOLDER / f"{name}.csv", numbers.reset_index() if numbers.index.name else numbers)
-        figures.save(figure, FOLDER / f"{name}.svg")
-    figures.save(eda.draw_samples(own, config.eda.samples_per_class, config.seed), FOLDER / "samples.webp")
-    figures.save(eda.draw_flagged(own, config.eda.samples_per_class, config.seed), FOLDER / "flagged.webp")
-    files.write_json("metrics/eda.json", eda.summarise(own) | {"confounders": confounders.summarise(ranking)})
-    page = datasheet.render(found, table, ranking)
-    files.write_bytes(FOLDER / "datasheet.md", page.encode())
+    folder, found = Path("reports/eda"), results.read(results.Index, "metrics/index.json")
+    table = files.read_csv("data/index.csv")
+    for more in (files.read_csv("data/split.csv")[["image_id", "group_id", "split"]], files.read_csv("data/hair.csv")):
+        table = table.merge(more, on="image_id", validate="1:1")
+    own = table[table["cohort"].eq(found.dataset)]
+    ranked = ranking.rank(ranking.by_lesion(own), config.eda.bootstrap, config.seed)
+    for name, (numbers, figure) in {**tables.tables(own, table, ranked), **panels.tables(own, ranked)}.items():
+        files.write_csv(folder / f"{name}.csv", numbers.reset_index() if numbers.index.name else numbers)
+        figures.save(figure, folder / f"{name}.svg")
+    figures.save(tables.draw_samples(own, config.eda.samples_per_class, config.seed), folder / "samples.webp")
+    figures.save(tables.draw_flagged(own, config.eda.samples_per_class, config.seed), folder / "flagged.webp")
+    files.write_bytes(folder / "datasheet.md", datasheet.render(found.plain(), table, ranked).encode())
+    counted = tables.summarise(own) | {"confounders": ranking.summarise(ranked)}
+    results.write("metrics/eda.json", results.Eda.model_validate(counted))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

@@ -1,22 +1,22 @@
-"""Resize all images to the training size, into one array."""
+"""Resize all images to the training size and store them in one array.
 
-from lesionbench import errors  # isort: skip
+Reads data/index.csv, data/hairless/ and, for images without hair, data/raw/. Writes data/pixels.npy, whose row i is
+row i of the index. Training then decodes no image.
+"""
 
-from pathlib import Path
-
-from lesionbench import files, pack, params
+from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+
+    from lesionbench import images, pack, params
+    from lesionbench.core import files
+
     size = params.load("pixels").pixels.size
-    index = files.read_csv("data/index.csv")
-    hairless = Path("data/hairless")
-    paths = [
-        filled if (filled := hairless / f"{image_id}.jpg").exists() else Path(path)
-        for image_id, path in zip(index["image_id"], index["path"], strict=True)
-    ]
+    paths = images.without_hair(files.read_csv("data/index.csv"), Path("data/hairless"))
     pack.pack_images(paths, size, Path("data/pixels.npy"))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

@@ -1,28 +1,32 @@
-"""Split the lesions into train, val and test; stop if the audit finds one in two of them."""
+"""Split the lesions into train, val and test, and stop if an audit finds a lesion in two splits.
 
-from lesionbench import errors  # isort: skip
+Reads data/index.csv, data/duplicates.csv, metrics/index.json and, for the audit, the images. Writes data/split.csv,
+the split of each image; data/audit.csv, everything that two splits share; and metrics/split.json, the counts of both.
+A split that fails its audit never becomes data/split.csv.
+"""
 
-from lesionbench import audit, files, params, schemas, split
+from lesionbench.core import process
 
 
 def main() -> None:
+    from lesionbench import params, results, schemas
+    from lesionbench.core import files
+    from lesionbench.split import assign, audit
+
     config = params.load("seed", "split", "duplicates.threshold")
     index = files.read_csv("data/index.csv")
     pairs = files.read_csv("data/duplicates.csv")
-    trainable = files.read_json("metrics/index.json")["dataset"]
-    table = split.split_images(
-        index, pairs[pairs["merged"].astype(bool)], trainable, **config.split.model_dump(), seed=config.seed
-    )
-    leaky = config.split.scheme == "image"
-    # A split that fails its audit never gets its name.
+    trainable = results.read(results.Index, "metrics/index.json").dataset
+    table = assign.split_images(index, pairs[pairs["merged"].astype(bool)], trainable, config.split, config.seed)
     with files.atomic("data/split.csv") as partial:
         files.write_csv(partial, schemas.check("split", table))
         overlaps, found = audit.audit_files(
-            partial, "data/index.csv", "data/duplicates.csv", config.duplicates.threshold, trainable, leaky
+            partial, "data/index.csv", "data/duplicates.csv", config.duplicates.threshold, trainable, config.leaky
         )
     files.write_csv("data/audit.csv", schemas.check("audit", overlaps))
-    files.write_json("metrics/split.json", {**split.summarise(table, config.split.scheme), "audit": found})
+    counted = {**assign.summarise(table, config.leaky), "audit": found}
+    results.write("metrics/split.json", results.Split.model_validate(counted))
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

@@ -1,16 +1,23 @@
-"""Bring MLflow up to date from the files, for what DVC restored or a server missed (`make track`)."""
+"""Bring MLflow up to date from the files (`make track`).
 
-from lesionbench import errors  # isort: skip
+Reads params.yaml, the models, metrics/index.json, metrics/train/ and metrics/evaluate/. Writes one MLflow run per
+model. DVC restores results without running a stage, and a failed server misses results; this script logs both.
+"""
 
-from pathlib import Path
-from typing import Any
-
-from lesionbench import files, model_file, params, tracking, tracking_store
+from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+    from typing import Any
+
+    from lesionbench import params, results
+    from lesionbench.core import errors
+    from lesionbench.networks import model_file
+    from lesionbench.tracking import runs, store
+
     config = params.load()
-    dataset = files.read_json("metrics/index.json")["dataset"]
+    dataset = results.read(results.Index, "metrics/index.json").dataset
     for task in config.tasks:
         for backbone in config.backbones:
             model = Path(f"models/{task}/{backbone}.safetensors")
@@ -19,18 +26,19 @@ def main() -> None:
                 print(f"{task} {backbone}: not trained and evaluated here; `dvc repro` or `dvc pull` brings it")
                 continue
             described: dict[str, Any] = model_file.read_metadata(model)
-            trained, evaluated = map(files.read_json, paths)
-            keys = {found["train_key"] for found in (described, trained, evaluated)}
+            trained = results.read(results.Training, paths[0])
+            evaluated = results.read(results.Evaluation, paths[1])
+            keys = {described["train_key"], trained.train_key, evaluated.train_key}
             if len(keys) > 1:
                 print(f"{task} {backbone}: model and results are of different trainings; `dvc repro` mends that")
                 continue
-            tracked = {**params.of_data(config), **described["settings"], "leaky": evaluated["leaky"]}
+            tracked = {**params.of_data(config), **described["settings"], "leaky": evaluated.leaky}
             try:
-                tracking.bring_up_to_date(dataset, model, tracked, trained, evaluated)
+                runs.bring_up_to_date(dataset, model, tracked, trained.plain(), evaluated.plain())
             except Exception as error:
-                raise errors.UserError(tracking_store.failure(error)) from error
-            print(f"{task} {backbone}: tracked as {trained['train_key']}")
+                raise errors.UserError(store.failure(error)) from error
+            print(f"{task} {backbone}: tracked as {trained.train_key}")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    process.run(main)

@@ -1,84 +1,54 @@
-"""Train one backbone for one task: python pipeline/train.py TASK BACKBONE."""
+"""Train one backbone for one task: python pipeline/train.py TASK BACKBONE.
 
-from lesionbench import errors  # isort: skip
+Reads data/pixels.npy, data/split.csv, data/augmentation.json and weights/. Writes models/<task>/<backbone>.safetensors
+and metrics/train/<task>/<backbone>.json. An interrupted training resumes from its last checkpoint in the cache. A
+finished training with the same train_key is copied from the cache. MLflow gets a log, but cannot change a result.
+"""
 
-import contextlib
-import math
-import shutil
-import sys
-from pathlib import Path
-
-import numpy as np
-import torch
-
-from lesionbench import backbones, datasets, files, model_file, params, tasks, tracking, training
+from lesionbench.core import process
 
 
 def main(task: str, backbone: str) -> None:
-    config = params.load("seed", "pixels", "train")
-    steps, dataset = files.read_json("data/augmentation.json"), files.read_json("metrics/index.json")["dataset"]
-    split = files.read_csv("data/split.csv")
-    classes, size, pixels = tasks.CLASSES[task], config.pixels.size, Path("data/pixels.npy")
-    labels = tasks.numbers(tasks.labels(split["dx"], task), classes)
+    import shutil
+    from contextlib import nullcontext
+    from pathlib import Path
 
-    def batches(part: str) -> torch.utils.data.DataLoader:
-        rows = np.flatnonzero(split["split"].eq(part))
-        images = datasets.PackedImages(pixels, rows, labels[rows], steps if part == "train" else [], config.seed)
-        workers = training.auto_workers(config.train.workers)
-        return datasets.loader(images, config.train.batch_size, workers, shuffle=part == "train")
+    from lesionbench import params, results
+    from lesionbench.core import cache, files, tasks
+    from lesionbench.learn import finished
+    from lesionbench.tracking import runs
 
-    torch.manual_seed(config.seed)
-    made = backbones.build(backbone, len(classes), size, config.train.weights)
-    if made.note:
-        print(made.note)
-    settings = {"task": task, "backbone": backbone, "seed": config.seed, "size": size, **config.train.model_dump()}
-    key = training.train_key(settings, steps, split, pixels)
-    cache = files.cache_dir("train")
-    checkpoints = cache / key
-    leaky = files.read_json("metrics/split.json")["leaky"]
-    tracked = {**params.of_data(config), **settings, "leaky": leaky}
+    config = params.load("seed", "pixels", "train", "split.scheme")
+    tasks.classes_of(task)
+    split, pixels = files.read_csv("data/split.csv"), Path("data/pixels.npy")
+    policy = results.read(results.Augmentation, "data/augmentation.json").model_dump()
+    inputs = finished.Inputs(task, backbone, config.seed, config.pixels.size, config.train, policy, split, pixels)
+    key = finished.train_key(inputs)
+    checkpoints, entry = cache.folder("train") / key, finished.entry(key)
+    model, scores = Path(f"models/{task}/{backbone}.safetensors"), Path(f"metrics/train/{task}/{backbone}.json")
+    tracked = {**params.of_data(config), **inputs.settings, "leaky": config.leaky}
+    first = process.first_process()
     with (
-        files.alone(checkpoints) if training.first_process() else contextlib.nullcontext(),
-        tracking.training_run(dataset, task, backbone, key, tracked) as run,
+        cache.alone(checkpoints) if first else nullcontext(),
+        runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked) as run,
     ):
-        files.remove_old(cache)
-        targets = torch.from_numpy(labels[split["split"].eq("train")])
-        train, val = batches("train"), batches("val")
-        fitted = training.fit(made, classes, targets, train, val, config.train, config.seed, checkpoints, run.log_epoch)
-        if not fitted.first_process:
+        if not first and entry.exists():
             return
-        model = Path(f"models/{task}/{backbone}.safetensors")
-        described = {
-            "task": task,
-            "backbone": backbone,
-            "classes": classes,
-            "size": size,
-            "train_key": key,
-            "settings": settings,
-        }
-        model_file.save_model(model, made, described)
-        files.write_json(f"metrics/train/{task}/{backbone}.json", summarise(fitted, made, key, config, len(targets)))
-        run.finish(model)
-        if checkpoints.exists():  # a short training has none
-            shutil.rmtree(checkpoints)
+        found = finished.restore(entry, model) if first else None
+        if found is None:
+            from lesionbench.learn import training  # loads PyTorch
 
-
-def summarise(
-    fitted: training.Fitted, made: backbones.Backbone, key: str, config: params.Params, n: int
-) -> dict[str, object]:
-    rows = [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in fitted.history]
-    return {
-        "best_epoch": fitted.best_epoch + 1,
-        "epochs": len(rows),
-        "n_train": n,
-        "parameters": sum(p.numel() for p in made.network.parameters()),
-        "monitor": config.train.monitor,
-        "weights": config.train.weights,
-        "train_key": key,
-        **{k: v for k, v in rows[fitted.best_epoch].items() if k.startswith(("val_", "train_"))},
-        "history": rows,
-    }
+            trained = training.make(inputs, key, checkpoints, run.log_epoch)
+            if trained is None:
+                return
+            finished.keep(entry, trained.save)
+            found = finished.restore(entry, model) or {}
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            cache.remove_old(cache.folder("train"))
+            finished.remove_unused()
+        results.write(scores, results.Training.model_validate(found))
+        run.finish(model, found["history"])
 
 
 if __name__ == "__main__":
-    errors.run(lambda: main(*sys.argv[1:]))
+    process.run(main)

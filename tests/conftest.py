@@ -1,17 +1,47 @@
-"""What several test modules share: the project's root, a run of the pipeline, and property tests that draw the same
+"""What several test modules share: the project's root, runs of the pipeline, and property tests that draw the same
 examples each time."""
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
 from mini_pipeline import call, project, ran  # noqa: F401 - fixtures
 
+from lesionbench.core import process
+
+# As the scripts do, and before PyTorch loads: MLflow would wait for minutes, and Albumentations would ask a registry.
+process.prepare()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores; with more threads each they would wait for each other.
+    os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")})
+
 # No shrinking: what is drawn from a seed gets no simpler, and a failure would take minutes to be told.
 PHASES = (Phase.explicit, Phase.generate)
 settings.register_profile("lesionbench", max_examples=40, deadline=None, derandomize=True, database=None, phases=PHASES)
 settings.load_profile("lesionbench")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile` one worker takes all files of tests that need the run of the pipeline: it takes a minute.
+
+    Groups of marked tests (`--dist loadgroup`) are none with pytest 9.2 and pytest-xdist 3.8.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            needs_run = re.search(r"\b(ran|project): Path", Path(config.rootpath, file).read_text(encoding="utf-8"))
+            return "run of the pipeline" if needs_run else file
+
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -45,8 +45,9 @@ def rows() -> list[dict]:
     ]
 
 
-def test_each_experiment_and_backbone_has_a_row_with_what_it_changed() -> None:
-    table = experiments.compare(experiments.tabulate(rows(), PARAMETERS, "val"), PARAMETERS)
+def test_each_experiment_and_backbone_has_a_row() -> None:
+    """Each experiment and backbone has a row with what it changed."""
+    table = experiments.overview(experiments.tabulate(rows(), PARAMETERS, "val"), PARAMETERS)
     assert list(table["experiment"].unique()) == ["longer", "other-seed", "main"]
     assert dict(zip(table["experiment"], table["changed"], strict=True)) == {
         "longer": "train.epochs=10",
@@ -66,11 +67,12 @@ def test_val_and_test_are_kept_apart() -> None:
 
 def test_a_changed_workspace_is_told() -> None:
     edited = [row(None, "workspace", 0.9, **{"train.epochs": 7.0}), *rows()[1:]]
-    table = experiments.compare(experiments.tabulate(edited, PARAMETERS, "val"), PARAMETERS)
+    table = experiments.overview(experiments.tabulate(edited, PARAMETERS, "val"), PARAMETERS)
     assert table.iloc[0][["experiment", "changed"]].tolist() == ["workspace", "train.epochs=7"]
 
 
-def test_scores_of_a_backbone_that_the_experiment_dropped_are_not_its_own() -> None:
+def test_scores_of_a_dropped_backbone_are_not_the_experiment_s() -> None:
+    """Scores of a backbone that the experiment dropped are not its own."""
     dropped = [*rows()[:2], row("one", "a4", 0.8, backbones="['resnet50']")]
     table = experiments.tabulate(dropped, PARAMETERS, "val")
     assert list(table.loc[table["experiment"].eq("one"), "backbone"]) == ["resnet50"]
@@ -113,8 +115,10 @@ def test_nothing_to_gather_gives_an_empty_table() -> None:
 
 
 STAGE = """
-import json, yaml
-seed = yaml.safe_load(open("params.yaml"))["seed"]
+import json
+from pathlib import Path
+from ruamel.yaml import YAML
+seed = YAML(typ="safe").load(Path("params.yaml"))["seed"]
 scores = {f"{split}{name}": seed / 10 for split in ("", "val_") for name in ("average_precision", "roc_auc")}
 found = {"dataset": "x", "leaky": False, "melanoma": {"resnet50": scores}}
 json.dump(found, open("metrics/summary.json", "w"))

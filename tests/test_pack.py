@@ -1,15 +1,13 @@
 """The packed array: row i is image i, squashed, never cropped."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import children
 import cv2
 import numpy as np
 import pytest
 
-from lesionbench.errors import UserError
+from lesionbench.core.errors import UserError
 from lesionbench.pack import pack_images
 
 
@@ -56,22 +54,22 @@ def test_the_file_is_what_numpy_would_save(tmp_path: Path, paths: list[Path]) ->
 
 def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path, paths: list[Path]) -> None:
     target = tmp_path / "out" / "pixels.npy"
+    names = [str(path) for path in paths]
     code = (
-        "import resource\nfrom pathlib import Path\nfrom lesionbench import errors, pack\n"
+        "import resource\nfrom pathlib import Path\n"
+        "from lesionbench import pack\nfrom lesionbench.core import process\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        f"errors.run(lambda: pack.pack_images([Path(p) for p in {[str(p) for p in paths]}], 32, Path({str(target)!r})))"
+        f"process.run(lambda: pack.pack_images([Path(p) for p in {names}], 32, Path({str(target)!r})))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = children.run(code)
     assert done.returncode == 1
     assert f"while writing {target}; free some space" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(target.parent.iterdir()) == []
 
 
-def test_an_image_that_cannot_be_read_is_named_and_nothing_is_left(tmp_path: Path, paths: list[Path]) -> None:
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, paths: list[Path]) -> None:
+    """An image that cannot be read is named and nothing is left."""
     paths[2].write_text("no image")
     with pytest.raises(UserError, match=paths[2].name):
         pack_images(paths, 32, tmp_path / "out" / "pixels.npy")

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mini_pipeline import dump_yaml, read_yaml
 
 from lesionbench import params
-from lesionbench.errors import UserError
+from lesionbench.core.errors import UserError
 
 
 @cache
 def committed(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    return read_yaml(root / "params.yaml")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def raw(root: Path) -> dict[str, Any]:
 
 def load(tmp_path: Path, raw: Any, *keys: str) -> params.Params:
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    dump_yaml(raw, path)
     return params.load(*keys, path=path)
 
 
@@ -162,15 +162,15 @@ def test_a_partial_file_is_checked_all_the_same(tmp_path: Path) -> None:
     [
         (b"", "no sections"),
         (b"- a\n- b\n", "no sections"),
-        (b"seed: 1\ntasks: [1", "line 2: expected"),
+        (b"seed: 1\ntasks: [1", "line 3: did not find expected"),
         (b"seed: 1\ntitle: \xff\xfe", "line 2 has the byte 0xff"),
         (b"seed: 1\ntrain:\n\tepochs: 3\n", "line 3: found a tab"),
-        (b"seed: 1\ntasks: []\nseed: 2\n", "line 3: the key seed stands here and in line 1"),
-        (b"train:\n  epochs: 3\n  epochs: 5\n", "line 3: the key epochs stands here and in line 2"),
+        (b"seed: 1\ntasks: []\nseed: 2\n", "line 3: the key seed stands here for the second time"),
+        (b"train:\n  epochs: 3\n  epochs: 5\n", "line 3: the key epochs stands here for the second time"),
         (b"a: 2001-13-45\n", "not valid YAML"),
         (b"a: !!bool maybe\n", "not valid YAML"),
         (b"a: " + b"[" * 1000, "not valid YAML"),
-        (b"? [a]\n: 1\n", "unhashable"),
+        (b"? [a]\n: 1\n", "Keys should be strings"),
     ],
 )
 def test_a_file_that_is_no_params_file_is_named_with_the_line(tmp_path: Path, content: bytes, said: str) -> None:
@@ -249,3 +249,8 @@ def test_what_the_data_were_made_with_is_one_flat_list(tmp_path: Path, raw: dict
     assert found["augment.brightness"] == [0.8, 1.2]
     assert "password" not in str(found)
     assert not [name for name in found if name.startswith(("split.", "train."))]
+
+
+@pytest.mark.parametrize(("scheme", "leaky"), [("lesion", False), ("image", True)])
+def test_a_split_by_image_leaks(tmp_path: Path, raw: dict[str, Any], scheme: str, leaky: bool) -> None:
+    assert load(tmp_path, change(raw, "split.scheme", scheme), "split.scheme").leaky is leaky

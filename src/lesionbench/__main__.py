@@ -1,37 +1,47 @@
-"""`lesionbench audit`: look for leaks in the split of any project."""
-
-from lesionbench import errors  # isort: skip
+"""The command `lesionbench audit`: search the split of any project for leaks."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lesionbench.core import process
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def main() -> None:
+    """Entry point of the installed command `lesionbench`."""
+    process.run(run_command)
+
+
+def run_command(*options: str) -> None:
+    """Parse the command line's `options` and run the audit."""
     parser = argparse.ArgumentParser("lesionbench", description="Splits of dermatoscopic images, checked.")
     audit = parser.add_subparsers(required=True).add_parser("audit", help="find what two splits share")
     audit.add_argument("split", metavar="SPLIT.csv", help="one row an image, with its split")
     audit.add_argument("--images", metavar="DIR", type=Path, nargs="+", required=True, help="where the images lie")
     audit.add_argument("--metadata", metavar="CSV", help="one row an image, with its lesion_id")
     audit.add_argument("--duplicates", metavar="CSV", help="pairs: image_id_a, image_id_b, score (blank: known)")
-    audit.add_argument("--threshold", metavar="T", type=float, default=1.0, help="score of one lesion (default 1)")
+    audit.add_argument(
+        "--threshold", metavar="T", type=float, default=1.0, help="score from which a pair is one lesion (default 1)"
+    )
     audit.add_argument("--out", metavar="CSV", type=Path, help="write all that two splits share here")
     for name in ("image", "split", "lesion"):
-        audit.add_argument(f"--{name}-column", metavar="NAME", help=f"where the {name} stands, if not found")
-    arguments = parser.parse_args()
-    errors.run(lambda: run_audit(arguments))
+        audit.add_argument(
+            f"--{name}-column", metavar="NAME", help=f"name of the {name} column, if it is not recognised"
+        )
+    run_audit(parser.parse_args(options))
 
 
 def run_audit(arguments: argparse.Namespace) -> None:
-    """Audit the split that the command line names; UserError lists the leaks."""
-    from lesionbench import audit, audit_files, files
+    """Audit a split, print what was found, and raise UserError that lists the leaks, if any."""
+    from lesionbench.core import errors, files
+    from lesionbench.split import audit, audit_files
 
     lesion = {"lesion_id": arguments.lesion_column}
     named = {"image_id": arguments.image_column, "split": arguments.split_column}
-    # The lesions stand in the metadata, if there are any.
+    # With --metadata, the lesion ids come from there.
     table = audit_files.read_foreign(arguments.split, **named, **({} if arguments.metadata else lesion))
     if "split" not in table:
         names = ", ".join(audit_files.ALIASES["split"])
@@ -52,7 +62,7 @@ def run_audit(arguments: argparse.Namespace) -> None:
 
 
 def show(table: "pd.DataFrame", overlaps: "pd.DataFrame", knows_lesions: bool, pairs: "pd.DataFrame") -> None:
-    """Print the splits' sizes, and what was looked for and found."""
+    """Print the size of each split and the result of each check. `pairs` are the known duplicate pairs."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,13 +1,15 @@
-"""DVC's experiments as short tables: what each one changed and scored, and replicates as mean and spread."""
+"""DVC experiments as short tables: what each one changed and scored, or mean and spread of replicates."""
 
+import io
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from lesionbench.errors import UserError
-from lesionbench.tasks import CLASSES
+from lesionbench.core.errors import UserError
+from lesionbench.core.tasks import CLASSES
 
 METRICS = ("average_precision", "roc_auc", "balanced_accuracy", "recall", "log_loss")
 REPLICATES = ("seed", "split.fold")
@@ -15,7 +17,7 @@ _SCORE = re.compile(rf"({'|'.join(CLASSES)})\.(.+)\.(val_)?({'|'.join(METRICS)})
 
 
 def parameter_names(params: Mapping[str, Any]) -> list[str]:
-    """The dotted names of all parameters in a tree such as params.yaml: "seed", "train.epochs", …"""
+    """The dotted names of all parameters in the content of params.yaml: "seed", "train.epochs", …"""
     return [
         f"{name}.{inner}" if isinstance(value, Mapping) else name
         for name, value in params.items()
@@ -24,7 +26,11 @@ def parameter_names(params: Mapping[str, Any]) -> list[str]:
 
 
 def read(commits: int) -> list[dict]:
-    """What `dvc.api.exp_show` gives of the workspace, the last `commits` commits and their experiments."""
+    """Rows of `dvc.api.exp_show` for the workspace and the last `commits` commits with their experiments.
+
+    Raises:
+        UserError: if DVC cannot list them.
+    """
     from dvc.api import exp_show
     from dvc.exceptions import DvcException
 
@@ -35,7 +41,7 @@ def read(commits: int) -> list[dict]:
 
 
 def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split: str) -> pd.DataFrame:
-    """One row an experiment, task and backbone, from what `dvc.api.exp_show` gives.
+    """One row per experiment, task and backbone, from the rows of `dvc.api.exp_show`.
 
     Args:
         rows: the workspace first, then each commit followed by its experiments.
@@ -43,9 +49,9 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         split: whose scores: "val" or "test".
 
     Returns:
-        Columns experiment, commit (that it started from), state (Success, Queued, Running, Failed), leaky, task,
-        backbone, METRICS (float, NaN where undefined), and one column a parameter, as text. An experiment that has no
-        scores yet has one row with task and backbone None.
+        Columns experiment, commit (where the experiment started), state (Success, Queued, Running, Failed), leaky,
+        task, backbone, METRICS (float, NaN where undefined), and one text column per parameter. An experiment without
+        scores has one row, with task and backbone None.
     """
     found, commit = [], ""
     for row in rows:
@@ -88,7 +94,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def changed(table: pd.DataFrame, parameters: Sequence[str], without: Sequence[str] = ()) -> pd.Series:
-    """What sets each row apart from the first commit in the table, as "train.epochs=5 seed=1"; blank for no change."""
+    """Parameters of each row that differ from the first commit in the table, as "train.epochs=5 seed=1" or ""."""
     commits = table[table["experiment"].eq(table["commit"]) & table["experiment"].ne("workspace")]
     base = commits.iloc[0] if len(commits) else table.iloc[0]
     compared = [name for name in parameters if name not in without]
@@ -98,10 +104,10 @@ def changed(table: pd.DataFrame, parameters: Sequence[str], without: Sequence[st
     return pd.Series(texts, index=table.index)
 
 
-def compare(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
-    """One row an experiment, task and backbone, the best average precision first.
+def overview(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
+    """One row per experiment, task and backbone, the best average precision first.
 
-    The workspace is left out where it repeats the commit or an experiment.
+    The workspace is left out if it repeats a commit or an experiment.
 
     Returns:
         Columns experiment, changed, leaky, task, backbone, METRICS.
@@ -114,9 +120,9 @@ def compare(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
 
 
 def gather(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] = REPLICATES) -> pd.DataFrame:
-    """Mean and spread of experiments that differ in nothing but the parameters `over`.
+    """Mean and spread of experiments that differ only in the parameters `over`.
 
-    Two experiments that are equal in all parameters count once, and the workspace not at all.
+    Experiments with the same parameters count once. The workspace does not count.
 
     Returns:
         Columns commit, changed, leaky, task, backbone, metric, n, mean, sd (of a sample; NaN for n = 1), min, max.
@@ -135,10 +141,43 @@ def gather(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] =
 
 
 def widen(gathered: pd.DataFrame) -> pd.DataFrame:
-    """What `gather` gives, one row a group and backbone: each metric as "mean ± sd", and runs, the largest n."""
+    """Reshape the result of `gather` to one row per group: each metric as "mean ± sd", and runs, the largest n."""
     keys = ["commit", "changed", "leaky", "task", "backbone"]
     spread = gathered["sd"].map(" ± {:.3f}".format).where(gathered["n"].gt(1), "")
     text = gathered["mean"].map("{:.3f}".format).where(gathered["n"].gt(0), "") + spread
     wide = gathered.assign(text=text).pivot(index=keys, columns="metric", values="text")[list(METRICS)]
     runs = gathered.groupby(keys, sort=False)["n"].max().rename("runs")
     return pd.concat([wide.loc[runs.index], runs], axis=1).reset_index()
+
+
+def show(made: pd.DataFrame, split: str, gathered: bool) -> None:
+    """Print the result of `overview` or, if `gathered`, of `gather`, one table per task; the title names `split`."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"mean ± standard deviation on {split}" if gathered else f"scores on {split}"
+    if gathered:
+        made = widen(made)
+    for task, rows in made.groupby("task", sort=False):
+        table = Table(title=f"{task}: {title}", title_justify="left")
+        names = [name for name in rows.columns if name not in ("task", "leaky", "commit")]
+        for name in names:
+            table.add_column(name.replace("_", " "), justify="right" if name in METRICS else "left")
+        for row in rows.to_dict("records"):
+            row["changed"] = " ".join(filter(None, ["LEAKY" if row["leaky"] else "", row["changed"] or "(the commit)"]))
+            table.add_row(
+                *(
+                    escape("" if pd.isna(v) else f"{v:.3f}" if isinstance(v, float) else str(v))
+                    for v in map(row.get, names)
+                )
+            )
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def read_table(experiment: str, path: str) -> pd.DataFrame:
+    """Read the table `path` as it was in an experiment or commit; blank cells are ""."""
+    import dvc.api
+
+    text = dvc.api.read(path, rev=experiment, encoding="utf-8")
+    return pd.read_csv(io.StringIO(text), keep_default_na=False)

@@ -1,4 +1,4 @@
-"""One look for all figures: colours that the colour-blind can tell apart, no state, the same bytes each time."""
+"""One style for all figures: colours safe for colour-blind readers, no global state, reproducible files."""
 
 import io
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesionbench.files import write_bytes
+from lesionbench.core.files import write_bytes
 
-# Okabe and Ito 2008, the yellow darkened for white paper; lines differ in style too, for print without colour.
+# Okabe and Ito 2008 without the yellow, which is too pale on white. Line styles differ too, for grey prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", "-", "--", "-.")
 STYLE: Any = {
@@ -27,25 +27,25 @@ STYLE: Any = {
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "text.parse_math": False,  # a $ in the metadata is a $
+    "text.parse_math": False,  # a $ in the metadata stays a $
     "svg.hashsalt": "lesionbench",
     "svg.fonttype": "path",
 }
 
 
-# Decorates every function that draws: much of the style is looked up while drawing.
+# Every drawing function needs this decorator, because Matplotlib looks up the style while drawing.
 styled = mpl.rc_context(STYLE)
 
 
 def new(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches with rows x columns axes, listed row by row."""
+    """Create a figure of `width` x `height` inches with rows x columns axes, listed row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
 
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as .svg, .png or .webp, without the date and versions that would change its bytes."""
+    """Write a figure as .svg, .png or .webp, without dates and versions, which would change the bytes."""
     data = io.BytesIO()
     formats: dict[str, dict[str, Any]] = {
         ".svg": {"metadata": {"Date": None, "Creator": None}},
@@ -64,7 +64,7 @@ def show(axes: Axes, image: np.ndarray, title: str = "") -> None:
 
 
 def blank(axes: Axes) -> None:
-    """Take frame and ticks away, which are still measured for the layout where they are merely off."""
+    """Remove frame and ticks. Both calls are needed: the layout still measures ticks that are only switched off."""
     axes.set_axis_off()
     axes.xaxis.set_visible(False)
     axes.yaxis.set_visible(False)
@@ -74,7 +74,10 @@ def blank(axes: Axes) -> None:
 def sheet(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[Sequence[str]], title: str, width: float = 9
 ) -> Figure:
-    """A grid of images with a title each; `rows` of equal length, shorter ones padded with blanks."""
+    """Draw a grid of images, uint8 RGB (H, W, 3) or masks (H, W), each with its title. Short rows end in blanks.
+
+    `width` is in inches.
+    """
     columns = max(len(row) for row in rows)
     aspect = rows[0][0].shape[0] / rows[0][0].shape[1]
     figure, axes = new(width, len(rows) * (width / columns * aspect + 0.28) + 0.4, len(rows), columns)

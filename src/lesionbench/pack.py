@@ -1,19 +1,23 @@
-"""All images in one array on disk, so that training never decodes."""
+"""Pack all images into one array on disk, so that training decodes no image."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lesionbench.files import atomic
-from lesionbench.images import for_each, read_rgb, square
+from lesionbench.core.files import atomic
+from lesionbench.core.parallel import for_each
+from lesionbench.images import read_rgb, square
 
 
 def pack_images(paths: Sequence[Path], size: int, target: Path) -> None:
-    """Write `target` (.npy): uint8 RGB (N, size, size, 3), row i the image paths[i], squashed by area interpolation.
+    """Write `target` (.npy): uint8 RGB (N, size, size, 3); row i is paths[i], squashed by area interpolation.
 
-    Memory stays flat: each image goes straight to its place in the file. The file is not memory-mapped, as a full
-    disk would then kill the process without a word.
+    Each image goes straight to its place in the file, so memory use is constant. The file is not memory-mapped,
+    because a full disk would then kill the process without a message.
+
+    Raises:
+        UserError: if an image cannot be read.
     """
     with atomic(target) as partial:
         shape = (len(paths), size, size, 3)

@@ -1,4 +1,4 @@
-"""The types of params.yaml. They carry no defaults: DVC would not see one change."""
+"""The types of params.yaml. They have no defaults, because DVC would not notice a changed default."""
 
 import reprlib
 from decimal import Decimal, InvalidOperation
@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lesionbench.errors import UserError, list_faults
-from lesionbench.files import read_yaml
+from lesionbench.core.errors import UserError, list_faults
+from lesionbench.core.files import read_yaml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -24,6 +24,8 @@ Backbone = Annotated[
 
 
 class Section(BaseModel):
+    """A section in which unknown keys, wrong types, infinity and NaN are errors."""
+
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -33,7 +35,7 @@ class Dataset(Section):
     path: Text
     external: list[Text]
     max_lesions: Count | None
-    phantom_lesions: Annotated[int, Field(ge=22)]  # three of each kind, and the nevus that has two ids
+    phantom_lesions: Annotated[int, Field(ge=22)]  # three per diagnosis, and the nevus with two ids
 
 
 class Duplicates(Section):
@@ -127,6 +129,7 @@ class Train(Section):
 
 
 class Evaluate(Section):
+    batch_size: Count
     bootstrap: Natural
     sensitivities: list[Annotated[float, Field(gt=0, lt=1)]]
 
@@ -134,6 +137,8 @@ class Evaluate(Section):
 class Explain(Section):
     images: Annotated[int, Field(ge=1, le=60)]
     measured: Count
+    batch_size: Count
+    bootstrap: Natural
 
 
 class Compare(Section):
@@ -168,15 +173,20 @@ class Params(Section):
             raise ValueError("an entry is listed twice")
         return value
 
+    @property
+    def leaky(self) -> bool:
+        """Whether the split leaks on purpose."""
+        return self.split.scheme == "image"
+
 
 def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml for a stage that declares `keys`, such as "seed" or "dataset.source".
 
-    The whole file is checked. Keys that the stage doesn't declare may be absent, so that a stage runs
-    where only its declared params are; reading one of those raises AttributeError.
+    The whole file is checked. Keys that the stage does not declare may be absent, so a stage runs with only its
+    declared parameters. Reading an absent key raises AttributeError.
 
     Raises:
-        UserError: naming every key that is unknown, missing, mistyped or out of range, and what is allowed.
+        UserError: names every key that is unknown, missing, of the wrong type or out of range, and the allowed values.
     """
     raw = read_yaml(path)
     if not isinstance(raw, dict):
@@ -186,7 +196,7 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     except ValidationError as error:
         faults: dict[str, list[str]] = {}
         for fault in error.errors():
-            # Behind section and key stand an entry's number, or names that pydantic gives the types of a union.
+            # After section and key, loc has the number of a list entry, or pydantic's names of a union's types.
             section_key, rest = fault["loc"][:2], fault["loc"][2:]
             key = ".".join(map(str, [*section_key, *(part for part in rest if isinstance(part, int))]))
             if fault["type"] != "missing" or _wanted(key, keys):
@@ -197,9 +207,9 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
 
 
 def of_data(config: Params) -> dict[str, Any]:
-    """What the data were made with, by dotted names such as "hair.method", for people to tell runs apart in MLflow.
+    """Parameters of the data by dotted name, such as "hair.method", to tell runs apart in MLflow.
 
-    Keys that this stage's params.yaml lacks are left out, and dataset.mirror, which may hold a password.
+    Sections that this stage's params.yaml lacks are left out. So is dataset.mirror, which may contain a password.
     """
     return {
         f"{section}.{key}": value
@@ -222,7 +232,7 @@ def _explain(fault: Any) -> str:
         near = get_close_matches(str(fault["loc"][-1]), _keys(fault["loc"][:-1]), n=1)
         return f"unknown key{f'; did you mean {near[0]}?' if near else ''}"
     if kind == "model_type":
-        message = "it is a section, whose keys stand below it, indented"
+        message = "this is a section: write its keys below it, indented"
     elif kind == "string_pattern_mismatch":
         allowed = fault["ctx"]["pattern"].strip("^$()").replace("|", ", ")
         message = "allowed: " + allowed.replace("timm:[A-Za-z0-9_.]+", "timm:<name>").replace("/.+", "/<file>")
@@ -237,13 +247,13 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 def _keys(section: tuple[Any, ...]) -> list[str]:
-    """The keys that are known at the top, or in a section."""
+    """The known keys of params.yaml, or of the section at the location `section`."""
     kind = Params.model_fields[section[0]].annotation if section else Params
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
 def _meant(found: str, kind: str) -> str:
-    """What to write instead of a text, where that can be told."""
+    """A hint what to write instead of the text `found`, or ""."""
     if found in ("None", "Null", "none"):
         return "; for no value write null"
     if kind == "list_type":
@@ -252,7 +262,7 @@ def _meant(found: str, kind: str) -> str:
         number = f"{Decimal(found):f}" if kind in ("int_type", "float_type") and len(found) < 12 else ""
     except (InvalidOperation, ValueError):
         return ""
-    # YAML 1.1 takes 1e-3 for text, as it lacks a dot.
+    # Written in full: some YAML parsers read 1e-3 as text.
     return f"; write {number}, without quotes" if number and len(number) < 20 else ""
 
 

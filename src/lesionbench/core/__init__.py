@@ -1,0 +1,1 @@
+"""Errors, files, caches, processes and tasks, which all other packages use."""

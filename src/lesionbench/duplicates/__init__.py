@@ -1,0 +1,1 @@
+"""Pairs of images that show one lesion under two ids."""

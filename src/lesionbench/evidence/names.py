@@ -1,0 +1,39 @@
+"""Names of metrics and tasks for readers, in the report and on figures."""
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """A metric's name within a sentence, whether higher is better, and its meaning."""
+
+    label: str
+    higher: bool
+    meaning: str
+
+    @property
+    def heading(self) -> str:
+        """The label as the start of a heading, such as "Log loss"."""
+        return self.label[0].upper() + self.label[1:]
+
+
+METRICS = {
+    "balanced_accuracy": Metric(
+        "balanced accuracy", True, "recall averaged over the classes; guessing scores 1 / number of classes"
+    ),
+    "roc_auc": Metric(
+        "ROC AUC", True, "how often a random positive image scores above a random negative one; guessing scores 0.5"
+    ),
+    "average_precision": Metric(
+        "average precision", True, "area under the precision-recall curve; guessing scores the share of positives"
+    ),
+    "recall": Metric("recall", True, "sensitivity: share of the positive images that are called positive"),
+    "precision": Metric("precision", True, "positive predictive value: share of the positive calls that are right"),
+    "f1": Metric("F1", True, "harmonic mean of precision and recall"),
+    "accuracy": Metric(
+        "accuracy", True, "share of right decisions; flatters a model that always names the commonest class"
+    ),
+    "log_loss": Metric("log loss", False, "mean of -ln(probability of the true class): confident errors cost most"),
+    "brier": Metric("Brier score", False, "squared error of the probabilities; with seven classes summed over them"),
+    "ece": Metric("ECE", False, "expected calibration error: mean gap between confidence and share of right decisions"),
+}
+TASKS = {"melanoma": "Melanoma or not", "diagnosis": "Which of seven diagnoses"}

@@ -1,0 +1,1 @@
+"""Hair found in images and filled with skin."""

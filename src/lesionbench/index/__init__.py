@@ -1,0 +1,1 @@
+"""The table of images: metadata, files and quality, checked."""

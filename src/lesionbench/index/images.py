@@ -1,0 +1,187 @@
+"""Index of images, one row per image. Metadata and files are checked against each other, and every fault is listed."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesionbench.core.errors import UserError, list_faults
+from lesionbench.core.files import sha256
+from lesionbench.core.parallel import for_each
+from lesionbench.core.sampling import by_size, quotas
+from lesionbench.core.tasks import DIAGNOSES
+from lesionbench.index import quality
+from lesionbench.index.metadata import read_metadata
+
+COLUMNS = [
+    *("image_id", "lesion_id", "cohort", "dx", "dx_type", "age", "sex", "localization", "source"),
+    *("path", "mask_path", "width", "height", "sha256", "pixels_sha256"),
+    *quality.COLUMNS,
+]
+FORMATS = ("JPEG", "PNG")
+NO_COHORTS = ("train", "val", "test")
+MODES = {"1": "black and white", "L": "grey", "LA": "grey", "P": "palette", "RGBA": "transparency"}
+
+
+def inspect_image(path: Path, mask_path: Path | None) -> tuple[Any, ...] | str:
+    """Decode an image and its mask in full.
+
+    Returns:
+        The image's values of COLUMNS from `width` on, or a str that says what is wrong.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    opened = path
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            # Pillow calls 16 bits per channel RGB too, and would drop half of the bits.
+            mode = "16 bits" if ";16" in str(image.tile) else image.mode
+            if mode != "RGB":
+                said = f"{mode} ({MODES[mode]})" if mode in MODES else mode
+                return f"{path} has mode {said}; allowed: 8-bit RGB"
+            pixels = np.asarray(image)
+        if mask_path is not None:
+            opened = mask_path
+            with Image.open(mask_path, formats=FORMATS) as mask:
+                if mask.size != image.size:
+                    sizes = "{}x{} pixels, its image {}x{}".format(*mask.size, *image.size)
+                    return f"{mask_path} has {sizes}; they must be equal"
+                mask.load()
+    except UnidentifiedImageError:
+        return f"{opened} is {'not a JPEG or PNG image' if opened.stat().st_size else 'an empty file'}"
+    except Image.DecompressionBombError as error:
+        return f"{opened} is too large: {error}"
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{opened} is damaged: {error}"
+    content = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    return *image.size, sha256(path), content, *quality.measure(pixels).values()
+
+
+def match_files(folder: Path, table: pd.DataFrame, cohort: str) -> dict[str, Path]:
+    """Find the file in `folder` of each image_id of `table`; hidden files are ignored.
+
+    Raises:
+        UserError: listing every row without an image and every image without a row.
+    """
+    files = {path.stem: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    ids = set(table["image_id"])
+    faults = [f"row of {image_id}: no such image in {folder}" for image_id in sorted(ids - set(files))]
+    faults += [f"{files[name]} has no row in the metadata" for name in sorted(set(files) - ids)]
+    if faults:
+        raise list_faults(f"cohort {cohort}: images and metadata do not match", faults)
+    return files
+
+
+def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohort: str) -> pd.DataFrame:
+    """Index the images of one cohort.
+
+    Args:
+        table: as read_metadata gives it.
+        files: image_id → the image's file.
+        masks: folder of <image_id>_segmentation.png, each of which may be missing.
+        cohort: the cohort's name.
+
+    Returns:
+        Columns COLUMNS, sorted by image_id.
+
+    Raises:
+        UserError: listing all images and masks that have faults.
+    """
+    table = table.sort_values("image_id", ignore_index=True)
+    paths = [files[image_id] for image_id in table["image_id"]]
+    named = [masks / f"{image_id}_segmentation.png" for image_id in table["image_id"]]
+    mask_paths = [path if path.exists() else None for path in named]
+    pairs = zip(paths, mask_paths, strict=True)
+    results = list(for_each(inspect_image, pairs, f"index {cohort}", total=len(paths)))
+    faults = [result for result in results if isinstance(result, str)]
+    if faults:
+        raise list_faults(f"cohort {cohort}: images have faults", faults)
+    found = pd.DataFrame(results, columns=COLUMNS[COLUMNS.index("width") :])
+    table = table.rename(columns={"dataset": "source"}).assign(
+        cohort=cohort,
+        path=[path.as_posix() for path in paths],
+        mask_path=[path.as_posix() if path else "" for path in mask_paths],
+    )
+    return pd.concat([table, found], axis=1)[COLUMNS]
+
+
+def subset_lesions(table: pd.DataFrame, max_lesions: int, seed: int) -> pd.DataFrame:
+    """Keep `max_lesions` lesions of `table` with all their images, stratified by diagnosis.
+
+    Raises:
+        UserError: if max_lesions is smaller than the number of diagnoses.
+    """
+    lesions = table.groupby("lesion_id").agg(stratum=("dx", "first"), size=("dx", "size"))
+    if max_lesions >= len(lesions):
+        return table
+    try:
+        counts = quotas(max_lesions, {str(dx): n / len(lesions) for dx, n in lesions.groupby("stratum").size().items()})
+    except ValueError:
+        kinds = lesions["stratum"].nunique()
+        raise UserError(f"dataset.max_lesions is {max_lesions}; allowed: {kinds} or more, one per diagnosis") from None
+    kept: set[str] = set()
+    for dx, members in lesions.groupby("stratum"):
+        order = by_size(members["size"].to_dict(), seed)
+        n, k = len(order), counts[str(dx)]
+        kept |= {lesion for i, lesion in enumerate(order) if (i + 1) * k // n > i * k // n}
+    return table[table["lesion_id"].isin(kept)].reset_index(drop=True)
+
+
+def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> pd.DataFrame:
+    """Index the trainable cohort and every external one below `raw`.
+
+    Args:
+        raw: the raw folder; see `lesionbench.sources`.
+        cohort: name of the trainable cohort.
+        max_lesions: lesions of the trainable cohort to keep; None keeps all.
+        seed: which lesions are kept.
+
+    Returns:
+        Columns COLUMNS, sorted by image_id.
+
+    Raises:
+        UserError: for any fault of a table or an image, and for an image_id that two cohorts share.
+    """
+    table = read_metadata(raw / "metadata.csv", lesions_known=True)
+    files = match_files(raw / "images", table, cohort)
+    if max_lesions is not None:
+        table = subset_lesions(table, max_lesions, seed)
+    cohorts = [(table, files, raw / "masks", cohort)]
+    for folder in sorted((raw / "external").glob("*/")):
+        if folder.name in (cohort, *NO_COHORTS):
+            taken = ", ".join((cohort, *NO_COHORTS))
+            raise UserError(
+                f"{folder}: an external cohort may not be called {folder.name}; rename it, {taken} are taken"
+            )
+        table = read_metadata(folder / "labels.csv", lesions_known=False)
+        cohorts.append((table, match_files(folder / "images", table, folder.name), folder / "masks", folder.name))
+    index = pd.concat([index_cohort(*each) for each in cohorts]).sort_values("image_id", ignore_index=True)
+    twice = index.loc[index["image_id"].duplicated(keep=False), ["image_id", "cohort"]]
+    if len(twice):
+        faults = [f"{image_id} in {cohort}" for image_id, cohort in twice.itertuples(index=False)]
+        raise list_faults("an image_id stands in two cohorts", faults)
+    return index
+
+
+def summarise(index: pd.DataFrame) -> dict[str, object]:
+    """Count, for each cohort: images, lesions, masks, diagnoses, images per lesion, missing cells and quality flags."""
+    cohorts: dict[str, object] = {}
+    for cohort, rows in index.groupby("cohort", sort=True):
+        per_lesion = rows.groupby("lesion_id").size()
+        cohorts[str(cohort)] = {
+            "images": len(rows),
+            "lesions": len(per_lesion),
+            "masks": int(rows["mask_path"].ne("").sum()),
+            "images_by_dx": {dx: int(rows["dx"].eq(dx).sum()) for dx in DIAGNOSES},
+            "lesions_by_dx": {dx: int(rows.loc[rows["dx"].eq(dx), "lesion_id"].nunique()) for dx in DIAGNOSES},
+            "lesions_by_images": {str(k): int(v) for k, v in per_lesion.value_counts().sort_index().items()},
+            "missing": {
+                name: int((rows[name].isna() | rows[name].eq("")).sum())
+                for name in ("dx_type", "age", "sex", "localization", "source")
+            },
+            "age_zero": int(rows["age"].eq(0).sum()),
+            "flagged": quality.count_flags(rows["quality_flags"]),
+        }
+    return cohorts

@@ -1,0 +1,94 @@
+"""What the report reads: the metrics, the figures and the table of the leak experiment."""
+
+import base64
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lesionbench import results
+
+STAGES: dict[str, type[results.Section]] = {
+    "index": results.Index,
+    "duplicates": results.Duplicates,
+    "split": results.Split,
+    "hair": results.Hair,
+    "eda": results.Eda,
+}
+SHEETS = ("duplicates.webp", "hair.png", "augmentation.png", "eda/samples.webp", "eda/flagged.webp")
+EDA = (
+    *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
+    *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
+)
+COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning")
+MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+
+
+def read_found(metrics: Path) -> dict[str, Any]:
+    """The contents of the JSON files that are of no task, by their names STAGES; `metrics` is their folder."""
+    return {stage: results.read(kind, metrics / f"{stage}.json").plain() for stage, kind in STAGES.items()}
+
+
+def read_tasks(metrics: Path, tasks: Sequence[str], backbones: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What was found for each of `tasks`.
+
+    Args:
+        metrics: the folder with a folder a stage.
+        tasks: their names, in the order of the page.
+        backbones: those that were trained, in the order of the page.
+
+    Returns:
+        task → `train`, `evaluate`, `explain` (each backbone → JSON), `compare` (JSON), and `test`: the scores on test
+        by backbone, and those of the "ensemble" where there is one.
+    """
+    return {task: _read_task(metrics, task, backbones) for task in tasks}
+
+
+def _read_task(metrics: Path, task: str, backbones: Sequence[str]) -> dict[str, Any]:
+    kinds: dict[str, type[results.Section]] = {
+        "train": results.Training,
+        "evaluate": results.Evaluation,
+        "explain": results.Explanation,
+    }
+    found: dict[str, Any] = {
+        stage: {name: results.read(kind, metrics / stage / task / f"{name}.json").plain() for name in backbones}
+        for stage, kind in kinds.items()
+    }
+    found["compare"] = results.read(results.Comparison, metrics / "compare" / f"{task}.json").plain()
+    found["test"] = {backbone: scores["test"] for backbone, scores in found["evaluate"].items()}
+    if "ensemble" in found["compare"]:
+        found["test"]["ensemble"] = found["compare"]["ensemble"]
+    return found
+
+
+def figure_paths(tasks: Sequence[str], backbones: Sequence[str]) -> list[str]:
+    """The figures that the page shows, as paths under reports/."""
+    paths = [*SHEETS, *(f"eda/{name}.svg" for name in EDA)]
+    for task in tasks:
+        paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
+        paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
+    return paths
+
+
+def read_figures(reports: Path, paths: Sequence[str]) -> dict[str, str]:
+    """The figures at `paths` under `reports` as data: URIs, so that the page needs no file beside it."""
+    return {path: data_uri(reports / path) for path in paths}
+
+
+def data_uri(path: Path) -> str:
+    """The image file at `path`, of a kind in MIME, as a data: URI."""
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def read_leak(path: Path) -> list[dict[str, Any]]:
+    """The table of docs/leak.csv by metric and kind of images: `metric`, `images`, and what each scheme scored.
+
+    `lesion`, `image` and `difference` are {"n", "mean", "low", "high"}, numbers or None.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    with path.open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            cell = {name: float(row[name]) if row[name] else None for name in ("n", "mean", "low", "high")}
+            scheme = {"image - lesion": "difference"}.get(row["scheme"], row["scheme"])
+            rows.setdefault((row["metric"], row["images"]), {})[scheme] = cell
+    return [{"metric": m, "images": i, **cells} for (m, i), cells in sorted(rows.items()) if "lesion" in cells]

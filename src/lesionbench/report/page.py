@@ -1,0 +1,109 @@
+"""One HTML page of what the stages found. It formats, ranks and looks up; it computes no statistics."""
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict
+
+import jinja2
+from markupsafe import Markup
+
+from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
+from lesionbench.evidence.names import METRICS, TASKS
+from lesionbench.report import formats, sentences, summary
+from lesionbench.report.parameters import Section
+
+HTML = Path(__file__).parent / "html"
+# Each is a file of HTML; the page numbers them.
+SECTIONS = {
+    "summary": "Summary",
+    "data": "Data",
+    "split": "Split",
+    "images": "Images",
+    "training": "Training",
+    "results": "Results",
+    "gradcam": "Where the models look",
+    "methods": "How it was made",
+}
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "opencv-python-headless"),
+    *("scikit-learn", "numpy", "pandas", "grad-cam", "mlflow", "dvc"),
+)
+
+
+class Page(TypedDict):
+    """All that the page shows.
+
+    `found` is of `inputs.read_found`, `tasks` of `inputs.read_tasks` (one task or more), `leak` of `inputs.read_leak`.
+    `figures` are data: URIs by path under reports/, and that of leak.svg. `resamples` says how many, of `evaluate` and
+    of `compare`; with 0 there are no intervals.
+    """
+
+    title: str
+    found: Mapping[str, Any]
+    tasks: Mapping[str, Mapping[str, Any]]
+    figures: Mapping[str, str]
+    leak: Sequence[Mapping[str, Any]]
+    resamples: Mapping[str, int]
+    parameters: Sequence[Section]
+    versions: Mapping[str, str | None]
+
+
+def versions() -> dict[str, str | None]:
+    """Python's minor version and those of the packages that shape the results; None where one is not installed."""
+    found: dict[str, str | None] = {"Python": ".".join(platform.python_version_tuple()[:2])}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def render(page: Page) -> str:
+    """The page as HTML that needs no network and no other file; text from data and parameters stays text."""
+    index, split = page["found"]["index"], page["found"]["split"]
+    html = (
+        _environment()
+        .get_template("page.j2")
+        .render(
+            page,
+            style=Markup((HTML / "style.css").read_text(encoding="utf-8")),
+            dataset=index["dataset"],
+            cohorts=index["cohorts"],
+            phantom=index["dataset"] == "phantom",
+            leaky=split["leaky"],
+        )
+    )
+    return re.sub(r"\n\s*\n", "\n", html).lstrip()
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HTML),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["number"] = formats.number
+    environment.globals |= {
+        "SECTIONS": SECTIONS,
+        "METRICS": METRICS,
+        "TASKS": TASKS,
+        "DIAGNOSES": DIAGNOSES,
+        "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,
+        "say": sentences,
+        "excludes_zero": formats.excludes_zero,
+        "undefined": formats.undefined,
+        "value": formats.value,
+        "estimate": formats.estimate,
+        "with_interval": formats.with_interval,
+        "best": summary.best,
+        "by_cohort": summary.by_cohort,
+        "compared": summary.compared,
+        "measured_points": summary.measured_points,
+    }
+    return environment

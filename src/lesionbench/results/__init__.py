@@ -1,0 +1,84 @@
+"""What each JSON that one stage writes and another reads holds; FILES says which model is of which file.
+
+A stage writes `results.write(path, results.Hair.model_validate(found))`, the next one reads
+`results.read(results.Hair, path)`. Keys are written in the order in which they stand here. A key without a default is
+always there, and null where its number is undefined. A key with the default None is absent where there is no value.
+"""
+
+from pydantic import BaseModel
+
+from lesionbench.results.data import (
+    Affine,
+    Audit,
+    Augmentation,
+    Brightness,
+    Cohort,
+    Duplicates,
+    Eda,
+    Effect,
+    Flip,
+    Hair,
+    Index,
+    Part,
+    Split,
+)
+from lesionbench.results.fields import Numbers, Section, read, write
+from lesionbench.results.models import (
+    METRICS,
+    ClassScores,
+    Comparison,
+    Difference,
+    Epoch,
+    Evaluation,
+    Explanation,
+    OperatingPoint,
+    Scores,
+    Summary,
+    Training,
+)
+
+FILES: dict[str, type[BaseModel]] = {
+    "metrics/index.json": Index,
+    "metrics/duplicates.json": Duplicates,
+    "metrics/split.json": Split,
+    "metrics/hair.json": Hair,
+    "metrics/eda.json": Eda,
+    "data/augmentation.json": Augmentation,
+    "metrics/train/<task>/<backbone>.json": Training,
+    "metrics/evaluate/<task>/<backbone>.json": Evaluation,
+    "metrics/explain/<task>/<backbone>.json": Explanation,
+    "metrics/compare/<task>.json": Comparison,
+    "metrics/summary.json": Summary,
+}
+
+__all__ = [
+    "FILES",
+    "METRICS",
+    "Affine",
+    "Audit",
+    "Augmentation",
+    "Brightness",
+    "ClassScores",
+    "Cohort",
+    "Comparison",
+    "Difference",
+    "Duplicates",
+    "Eda",
+    "Effect",
+    "Epoch",
+    "Evaluation",
+    "Explanation",
+    "Flip",
+    "Hair",
+    "Index",
+    "Numbers",
+    "OperatingPoint",
+    "Part",
+    "Scores",
+    "Section",
+    "Split",
+    "Summary",
+    "Training",
+    "read",
+    "write",
+]

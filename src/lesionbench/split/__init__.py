@@ -1,0 +1,1 @@
+"""Splits by lesion, and an audit that shares no code with them."""

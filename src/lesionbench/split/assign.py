@@ -1,0 +1,154 @@
+"""Splits that put no lesion on two sides, and a check of that."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from lesionbench.core.errors import UserError
+from lesionbench.core.sampling import assign
+from lesionbench.core.tasks import DIAGNOSES, OWN_SPLITS, SPLITS
+
+if TYPE_CHECKING:
+    from lesionbench.params import Split
+
+COLUMNS = ["image_id", "lesion_id", "group_id", "cohort", "dx", "split"]
+
+
+def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+    """Give each image a group_id: merged pairs join lesion ids, and the group's first lesion_id names it.
+
+    Args:
+        index: columns image_id, lesion_id.
+        pairs: columns image_id_a, image_id_b; only pairs to be merged.
+
+    Returns:
+        The group_id (str) of each row of `index`, with its index.
+
+    Examples:
+        >>> import pandas as pd
+        >>> index = pd.DataFrame({"image_id": ["i1", "i2", "i3"], "lesion_id": ["l1", "l2", "l3"]})
+        >>> pairs = pd.DataFrame({"image_id_a": ["i1"], "image_id_b": ["i3"]})
+        >>> group_lesions(index, pairs).tolist()
+        ['l1', 'l2', 'l1']
+    """
+    lesions = sorted(index["lesion_id"].unique())
+    number = {lesion: i for i, lesion in enumerate(lesions)}
+    of_image = index.set_index("image_id")["lesion_id"].map(number)
+    a, b = of_image.loc[pairs["image_id_a"]], of_image.loc[pairs["image_id_b"]]
+    joins = coo_array(([1] * len(pairs), (a, b)), shape=(len(lesions), len(lesions)))
+    _, component = connected_components(joins, directed=False)
+    first: dict[int, str] = {}
+    for lesion, label in zip(lesions, component, strict=True):
+        first.setdefault(label, lesion)
+    return index["lesion_id"].map({lesion: first[component[i]] for lesion, i in number.items()})
+
+
+def split_images(index: pd.DataFrame, pairs: pd.DataFrame, trainable: str, section: "Split", seed: int) -> pd.DataFrame:
+    """Assign every image to train, val, test, excluded or external.
+
+    Args:
+        index: columns image_id, lesion_id, cohort, dx, source.
+        pairs: merged pairs, columns image_id_a, image_id_b.
+        trainable: the cohort that is split. Images of all other cohorts are external; those that show a lesion of the
+            trainable cohort are excluded.
+        section: params.yaml's section split. Scheme `lesion` keeps groups together, `image` ignores them on purpose.
+            With folds, test is the fold `fold` and val the next one. With holdout_source, the images of this source
+            are the test split, and groups with two sources are excluded.
+        seed: which of the equally good splits.
+
+    Returns:
+        Columns COLUMNS in the order of `index`.
+
+    Raises:
+        UserError: if a diagnosis has too few lesions for the number of splits, or if the source is unknown.
+            Also if nothing is left for one of the splits.
+    """
+    table = index[["image_id", "lesion_id", "cohort", "dx", "source"]].assign(group_id=group_lesions(index, pairs))
+    table["source"] = table["source"].astype(str)  # a source may be called 1, which is read as a number
+    table["unit"] = table["group_id"] if section.scheme == "lesion" else table["image_id"]
+    own = table["cohort"].eq(trainable)
+    repeats = ~own & table["group_id"].isin(set(table.loc[own, "group_id"]))
+    table["split"] = (own | repeats).map({True: "excluded", False: "external"})
+    pool = _select(table[own].sort_values("image_id"), section.images)
+    if section.holdout_source is not None:
+        pool = _hold_out(table, pool, section.holdout_source)
+    units = pool.groupby("unit").agg(stratum=("dx", "min"), size=("dx", "size"))
+    try:
+        parts = assign(units, _shares(section), seed)
+    except ValueError as error:
+        what = "lesions" if section.scheme == "lesion" else "images"
+        raise UserError(
+            f"too few {what} to split: {error}; add data, raise dataset.max_lesions, "
+            "lower split.folds, or leave the diagnosis out of the metadata"
+        ) from None
+    if section.folds is not None:
+        named = {str(section.fold): "test", str((section.fold + 1) % section.folds): "val"}
+        parts = parts.map(lambda part: named.get(part, "train"))
+    table.loc[pool.index, "split"] = pool["unit"].map(parts)
+    bare = [part for part in OWN_SPLITS if not table["split"].eq(part).any()]
+    if bare:
+        found = f"images: {section.images}, holdout_source: {section.holdout_source}"
+        raise UserError(f"no image is left for {', '.join(bare)} with section split as it is ({found})")
+    return table[COLUMNS]
+
+
+def _shares(section: "Split") -> dict[str, float]:
+    """Return the parts that lesions are dealt out to, with their shares (sum 1)."""
+    if section.holdout_source is not None:
+        return {"train": 1 - section.val, "val": section.val}
+    if section.folds is not None:
+        return {str(k): 1 / section.folds for k in range(section.folds)}
+    return {"train": 1 - section.val - section.test, "val": section.val, "test": section.test}
+
+
+def _select(own: pd.DataFrame, images: str) -> pd.DataFrame:
+    if images == "one_per_lesion":
+        return own.drop_duplicates("lesion_id")
+    if images == "singletons":
+        return own[~own["lesion_id"].duplicated(keep=False)]
+    return own
+
+
+def _hold_out(table: pd.DataFrame, pool: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Mark the held-out images of `pool` as test in `table`; return what is left to train and validate on."""
+    known = sorted(set(pool["source"].dropna()) - {""})
+    if source not in known:
+        raise UserError(f"split.holdout_source is {source!r}; the metadata has {', '.join(known) or 'no source'}")
+    # All images count: one that is not selected can also show that two sources saw a lesion.
+    mixed = pool["unit"].map(table.loc[table["cohort"].isin(pool["cohort"])].groupby("unit")["source"].nunique().gt(1))
+    held = pool["source"].eq(source)
+    table.loc[pool.index[held & ~mixed], "split"] = "test"
+    return pool[~held & ~mixed]
+
+
+def find_leaks(table: pd.DataFrame) -> list[str]:
+    """List groups that span two of train, val, test and external, as "group: splits"."""
+    used = table[table["split"].ne("excluded")]
+    splits = used.groupby("group_id")["split"].unique()
+    return [f"{group}: {', '.join(sorted(found))}" for group, found in splits.items() if len(found) > 1]
+
+
+def summarise(table: pd.DataFrame, leaky: bool) -> dict[str, object]:
+    """Count images, lesions, groups and diagnoses by split, and groups that leak.
+
+    Args:
+        table: as `split_images` gives it.
+        leaky: whether leaks were asked for.
+    """
+    leaks = find_leaks(table)
+    return {
+        "leaky": leaky,
+        "leaking_groups": len(leaks),
+        "splits": {
+            split: {
+                "images": len(rows),
+                "lesions": int(rows["lesion_id"].nunique()),
+                "groups": int(rows["group_id"].nunique()),
+                "images_by_dx": {dx: int(rows["dx"].eq(dx).sum()) for dx in DIAGNOSES},
+            }
+            for split in SPLITS
+            for rows in [table[table["split"].eq(split)]]
+        },
+    }

@@ -1,0 +1,36 @@
+"""Drawn scores and predictions."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def draw_scores(
+    seed: int, n: int, classes: int, decimals: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities that know a little, labels with every class, and weights of 0 to 3 that leave every class some."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
+    logits = rng.normal(0, 1, (n, classes)) + 1.2 * np.eye(classes)[labels]
+    p = softmax(logits, axis=1)
+    if decimals is not None:  # ties
+        p = np.round(p, decimals) + 0.01
+        p /= p.sum(axis=1, keepdims=True)
+    weights = rng.integers(0, 4, n).astype(float)
+    weights[:classes] = 1
+    return p, labels, weights
+
+
+def draw_predictions(seed: int, classes: tuple[str, ...], skill: float = 1.0, n: int = 300) -> pd.DataFrame:
+    """Predictions of one backbone; all seeds are of the same images."""
+    rng = np.random.default_rng(99)
+    labels = np.concatenate([np.arange(len(classes)), rng.integers(0, len(classes), n - len(classes))])
+    logits = skill * np.eye(len(classes))[labels] + np.random.default_rng(seed).normal(size=(n, len(classes)))
+    p = softmax(logits, axis=1)
+    table = pd.DataFrame({"image_id": [f"I{i:03d}" for i in range(n)], "split": "test"})
+    table["label"] = np.array(classes)[labels]
+    table["group_id"] = [f"L{i // 2:03d}" for i in range(n)]
+    return table.assign(**{f"p_{name}": p[:, c] for c, name in enumerate(classes)})

@@ -1,0 +1,121 @@
+"""Curves that are scikit-learn's, and figures that hold them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scores import draw_predictions
+from sklearn import metrics as sk
+
+from lesionbench.core.tasks import CLASSES, numbers
+from lesionbench.evidence import curves, decisions, metrics, predictions
+
+TWO, SEVEN = CLASSES["melanoma"], CLASSES["diagnosis"]
+
+
+def test_roc_curves_are_scikit_learn_s() -> None:
+    tables = {"a": draw_predictions(0, TWO), "b": draw_predictions(1, TWO, 3)}
+    roc = curves.roc_curves(tables, TWO)
+    assert roc["backbone"].unique().tolist() == ["a", "b"]
+    for name, table in tables.items():
+        own = roc[roc["backbone"].eq(name)]
+        positive = table["label"].eq("melanoma")
+        fpr, tpr, _ = sk.roc_curve(positive, table["p_melanoma"], drop_intermediate=False)
+        assert own.iloc[0][["fpr", "tpr"]].tolist() == [0, 0]
+        assert own.iloc[-1][["fpr", "tpr"]].tolist() == [1, 1]
+        for x, y in own.iloc[1:-1][["fpr", "tpr"]].to_numpy():
+            assert tpr[fpr < x - 1e-5].max() - 1e-5 <= y <= tpr[fpr > x + 1e-5].min() + 1e-5
+        area = sk.auc(own["fpr"], own["tpr"])
+        assert area == pytest.approx(sk.roc_auc_score(positive, table["p_melanoma"]), abs=0.01)
+
+
+def test_the_roc_curve_of_seven_classes_is_their_mean() -> None:
+    table = draw_predictions(0, SEVEN)
+    roc = curves.roc_curves({"a": table}, SEVEN)
+    p, labels = predictions.probabilities(table, SEVEN), numbers(table["label"], SEVEN)
+    expected = sk.roc_auc_score(labels, p, multi_class="ovr", average="macro")
+    assert sk.auc(roc["fpr"], roc["tpr"]) == pytest.approx(expected, abs=0.01)
+
+
+def test_precision_is_of_the_highest_threshold_for_a_recall() -> None:
+    """Precision recall curves give the precision of the highest threshold that reaches a recall."""
+    table = draw_predictions(0, TWO)
+    curve = curves.precision_recall_curves({"a": table}, TWO)
+    positive, p = table["label"].eq("melanoma").to_numpy(), table["p_melanoma"].to_numpy()
+    for recall, precision in curve[["recall", "precision"]].to_numpy()[::20]:
+        (threshold,) = decisions.operating_points(p, positive.astype(int), [recall]).values()
+        assert precision == pytest.approx(sk.precision_score(positive, p >= threshold), abs=1e-6)
+    assert curve["precision"].mean() == pytest.approx(sk.average_precision_score(positive, p), abs=0.01)
+
+
+def test_curves_of_a_class_that_is_missing_are_left_out() -> None:
+    table = draw_predictions(0, TWO).query("label == 'melanoma'")
+    assert curves.roc_curves({"a": table}, TWO).empty
+    seven = draw_predictions(0, SEVEN).query("label != 'df'")
+    assert len(curves.precision_recall_curves({"a": seven}, SEVEN)) == curves.CURVE_POINTS - 1
+
+
+def test_the_confusion_has_a_row_an_image_and_backbone() -> None:
+    tables = {"a": draw_predictions(0, SEVEN), "b": draw_predictions(1, SEVEN)}
+    found = curves.confusion(tables, SEVEN)
+    assert len(found) == 600
+    own = found[found["backbone"].eq("b")]
+    p, labels = predictions.probabilities(tables["b"], SEVEN), numbers(tables["b"]["label"], SEVEN)
+    counts = pd.crosstab(own["actual"], own["predicted"]).reindex(index=SEVEN, columns=SEVEN, fill_value=0)
+    assert (counts.to_numpy() == sk.confusion_matrix(labels, p.argmax(axis=1))).all()
+
+
+@pytest.mark.parametrize("classes", [TWO, SEVEN])
+def test_the_calibration_curve_adds_up_to_the_ece(classes: tuple[str, ...]) -> None:
+    table = draw_predictions(0, classes)
+    curve = curves.calibration({"a": table}, classes)
+    assert curve["n"].sum() == len(table)
+    gap = (curve["n"] * (curve["accuracy"] - curve["confidence"]).abs()).sum() / len(table)
+    p, labels = predictions.probabilities(table, classes), numbers(table["label"], classes)
+    assert gap == pytest.approx(metrics.compute(p, labels, np.ones((1, len(p))))["ece"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ({"roc_auc": 0.912, "roc_auc_ci": [0.8811, 0.9333]}, "0.91 [0.88, 0.93]"),
+        ({"roc_auc": 0.9}, "0.90"),
+        ({"roc_auc": None}, "undefined"),
+    ],
+)
+def test_a_metric_is_told_with_its_interval(scores: dict, text: str) -> None:
+    assert curves.with_interval(scores, "roc_auc") == text
+
+
+def test_the_figures_hold_a_line_and_a_matrix_a_backbone() -> None:
+    tables = {"a": draw_predictions(0, TWO), "b": draw_predictions(1, TWO)}
+    roc = curves.roc_curves(tables, TWO)
+    lines = curves.draw_lines(roc, "fpr", "tpr", "ROC", {"a": "a (0.8)", "b": "b (0.9)"}, diagonal=True).axes[0]
+    assert [text.get_text() for text in lines.get_legend().get_texts()] == ["a (0.8)", "b (0.9)"]
+    assert len(lines.get_lines()) == 3
+    matrix = curves.draw_confusion(curves.confusion(tables, TWO), TWO, "Confusion").axes[1]
+    numbers = [int(text.get_text()) for text in matrix.texts]
+    assert sum(numbers) == 300
+
+
+@pytest.mark.parametrize("classes", [TWO, SEVEN])
+def test_all_curves_are_tabulated_and_drawn_with_the_scores(classes: tuple[str, ...]) -> None:
+    tables = {"a": draw_predictions(0, classes), "b": draw_predictions(1, classes)}
+    data = curves.tabulate(tables, classes)
+    scores = {
+        name: metrics.evaluate(
+            predictions.probabilities(table, classes), numbers(table["label"], classes), np.arange(300), classes, 0, 0
+        )
+        for name, table in tables.items()
+    }
+    drawn = curves.draw(data, classes, scores)
+    assert set(drawn) == set(data) == {"roc", "precision_recall", "confusion", "calibration"}
+    legend = [text.get_text() for text in drawn["roc"].axes[0].get_legend().get_texts()]
+    assert legend == [f"{name} ({each['roc_auc']:.2f})" for name, each in scores.items()]
+    assert "n = 300" in drawn["confusion"].get_suptitle()
+
+
+def test_the_learning_curves_have_a_line_a_backbone_and_loss() -> None:
+    history = [{"epoch": n, "train_loss": 1 / (n + 1), "val_loss": 1.0, "val_roc_auc": 0.5 + n / 10} for n in range(3)]
+    left, right = curves.draw_learning({"a": history, "b": history[:2]}, "roc_auc", "Melanoma").axes
+    assert [len(line.get_xdata()) for line in left.get_lines()] == [3, 3, 2, 2]
+    assert [list(line.get_xdata()) for line in right.get_lines()] == [[1, 2, 3], [1, 2]]

@@ -1,0 +1,104 @@
+"""Batches: every draw is fixed by seed, epoch and image, whatever the number of workers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lesionbench import params
+from lesionbench.learn.augment import compile_policy
+from lesionbench.learn.batches import EpochSampler, PackedImages, loader
+
+POLICY = compile_policy(params.load("augment", path=Path(__file__).parents[2] / "params.yaml").augment)
+ROWS = np.array([3, 0, 7, 5, 11, 2, 8, 10])
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    return tmp_path / "pixels.npy"
+
+
+def make(packed: Path, policy: list = POLICY, seed: int = 1) -> PackedImages:
+    return PackedImages(packed, ROWS, ROWS * 10, policy, seed)
+
+
+def epochs(packed: Path, workers: int, n: int = 2, seed: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """All images and targets of each of `n` epochs, in the order they come."""
+    batches = loader(make(packed, seed=seed), 2, workers, shuffle=True)
+    found = []
+    for epoch in range(n):
+        batches.sampler.set_epoch(epoch)
+        images, targets = zip(*batches, strict=True)
+        found.append((torch.cat(images), torch.cat(targets)))
+    return found
+
+
+def test_without_a_policy_the_packed_pixels_come_as_they_are(packed: Path) -> None:
+    images, targets = zip(*loader(make(packed, []), 3, 0, shuffle=False), strict=True)
+    assert [len(each) for each in images] == [3, 3, 2]
+    assert torch.cat(images).dtype == torch.uint8
+    assert (torch.cat(images).numpy() == np.load(packed)[ROWS]).all()
+    assert torch.cat(targets).tolist() == (ROWS * 10).tolist()
+
+
+def test_workers_change_nothing(packed: Path) -> None:
+    for (images, targets), (others, other_targets) in zip(epochs(packed, 0), epochs(packed, 2), strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(targets, other_targets)
+
+
+def test_each_epoch_has_all_images_in_another_order(packed: Path) -> None:
+    """Each epoch has all images in another order and augmented anew."""
+    (images, targets), (later, later_targets) = epochs(packed, 0)
+    assert sorted(targets.tolist()) == sorted(later_targets.tolist()) == sorted((ROWS * 10).tolist())
+    assert targets.tolist() != later_targets.tolist()
+    by_target = [dict(zip(t.tolist(), i, strict=True)) for i, t in ((images, targets), (later, later_targets))]
+    assert not any(torch.equal(by_target[0][target], by_target[1][target]) for target in by_target[0])
+
+
+def test_an_epoch_does_not_depend_on_those_before_it(packed: Path) -> None:
+    straight = epochs(packed, 0, n=3)[2]
+    batches = loader(make(packed), 2, 0, shuffle=True)
+    batches.sampler.set_epoch(2)
+    assert torch.equal(torch.cat([images for images, _ in batches]), straight[0])
+
+
+def test_another_seed_draws_and_orders_differently(packed: Path) -> None:
+    (images, targets), (others, other_targets) = epochs(packed, 0, 1, seed=1)[0], epochs(packed, 0, 1, seed=2)[0]
+    assert targets.tolist() != other_targets.tolist()
+    a, b = (dict(zip(t.tolist(), i, strict=True)) for i, t in ((images, targets), (others, other_targets)))
+    assert not any(torch.equal(a[target], b[target]) for target in a)
+
+
+def test_images_with_the_same_pixels_are_augmented_differently(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", np.stack([image] * 12))
+    (images, _), *_ = epochs(tmp_path / "pixels.npy", 2, 1)
+    assert len({each.numpy().tobytes() for each in images}) == len(ROWS)
+
+
+def test_an_image_s_draw_depends_on_its_row(packed: Path) -> None:
+    """An image's draw depends on its row and not on its place."""
+    first = PackedImages(packed, ROWS, ROWS, POLICY, 1)
+    second = PackedImages(packed, ROWS[::-1].copy(), ROWS, POLICY, 1)
+    assert torch.equal(first[(4, 0)][0], second[(4, len(ROWS) - 1)][0])
+
+
+def test_the_incomplete_batch_is_left_out_of_training_only(packed: Path) -> None:
+    assert [len(targets) for _, targets in loader(make(packed), 3, 0, shuffle=True)] == [3, 3]
+    assert [len(targets) for _, targets in loader(make(packed), 3, 0, shuffle=False)] == [3, 3, 2]
+    assert [len(targets) for _, targets in loader(make(packed), 50, 0, shuffle=True)] == [8]
+
+
+def test_the_sampler_yields_each_image_once_with_its_epoch() -> None:
+    sampler = EpochSampler(50, 3, shuffle=True)
+    sampler.set_epoch(7)
+    found = list(sampler)
+    assert {epoch for epoch, _ in found} == {7}
+    assert sorted(i for _, i in found) == list(range(50))
+    assert [i for _, i in found] != list(range(50))
+    assert found == list(sampler)
+    assert list(EpochSampler(3, 3, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]

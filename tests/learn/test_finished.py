@@ -1,0 +1,249 @@
+"""The store of finished trainings: keys by all that a weight depends on, entries whole or absent, and a bound."""
+
+import copy
+import dataclasses
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import children
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesionbench import params
+from lesionbench.core import meaning
+from lesionbench.learn import augment, finished
+from lesionbench.learn.finished import MODEL, RESULTS, Inputs, train_key
+
+MELANOMA = {"image_id": list("abc"), "dx": ["nv", "mel", "nv"], "split": ["train", "val", "test"]}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, root: Path, section: params.Train) -> Inputs:
+    (tmp_path / "weights.pth").write_bytes(b"weights")
+    np.save(tmp_path / "pixels.npy", np.zeros((3, 2, 2, 3), np.uint8))
+    train = section.model_copy(update={"weights": str(tmp_path / "weights.pth")})
+    policy = augment.compile_policy(params.load("augment", path=root / "params.yaml").augment)
+    split = pd.DataFrame(MELANOMA)
+    return Inputs("melanoma", "resnet50", 1, 224, train, policy, split, tmp_path / "pixels.npy")
+
+
+def change(inputs: Inputs, **changes: Any) -> Inputs:
+    """The same but for `changes`, some of which are of section train."""
+    own = {field.name for field in dataclasses.fields(inputs)}
+    section = {name: value for name, value in changes.items() if name not in own}
+    changed = dataclasses.replace(inputs, train=inputs.train.model_copy(update=section))
+    return dataclasses.replace(changed, **{name: value for name, value in changes.items() if name in own})
+
+
+def test_the_key_is_the_same_for_the_same_training(inputs: Inputs) -> None:
+    key = train_key(inputs)
+    assert len(key) == 20
+    assert key == train_key(copy.deepcopy(inputs))
+    assert key == train_key(change(inputs, workers=5))
+    assert key == train_key(change(inputs, split=inputs.split.assign(group_id="x")))
+
+
+def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path: Path) -> None:
+    key = train_key(inputs)
+    elsewhere = tmp_path / "elsewhere.npy"
+    elsewhere.write_bytes(inputs.pixels.read_bytes())
+    assert train_key(change(inputs, pixels=elsewhere)) == key
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"task": "diagnosis"}, {"backbone": "timm:resnet18"}, {"seed": 2}, {"size": 96}, {"epochs": 4}, {"batch_size": 8},
+     {"learning_rate": 0.1}, {"weight_decay": 0.2}, {"label_smoothing": 0.3}, {"class_balance": "focal"},
+     {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2},
+     {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2}, {"strategy": "ddp"},
+     {"compile": True}],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, Any]) -> None:
+    assert train_key(change(inputs, **changed)) != train_key(inputs)
+
+
+def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) -> None:
+    named = {"task", "backbone", "seed", "size"}
+    assert set(inputs.settings) == named | (set(params.Train.model_fields) - set(finished.MACHINE))
+
+
+def test_the_key_changes_with_the_data(inputs: Inputs, tmp_path: Path) -> None:
+    keys = [train_key(inputs), train_key(change(inputs, policy=inputs.policy[:1]))]
+    for column, value in (("split", "test"), ("dx", "bkl"), ("image_id", "q")):
+        table = inputs.split.copy()
+        table.loc[1, column] = value
+        keys.append(train_key(change(inputs, split=table)))
+    keys.append(train_key(change(inputs, split=inputs.split.iloc[::-1])))
+    (tmp_path / "weights.pth").write_bytes(b"other weights")
+    keys.append(train_key(inputs))
+    np.save(inputs.pixels, np.ones((3, 2, 2, 3), np.uint8))
+    keys.append(train_key(inputs))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_changes_with_the_meaning_of_the_code(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key changes with the meaning of the training's code."""
+    key, asked = train_key(inputs), []
+    monkeypatch.setattr(meaning, "of", lambda function: asked.append(function) or "another")
+    assert train_key(inputs) != key
+    assert asked == ["lesionbench.learn.training.make"]
+
+
+def test_a_key_costs_no_import_of_pytorch() -> None:
+    done = children.run(
+        "import sys\nfrom lesionbench.core import meaning\nfrom lesionbench.learn import finished\n"
+        "meaning.of('lesionbench.learn.training.make')\nprint('torch' in sys.modules)"
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+# The store.
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LESIONBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+def fill(folder: Path, size: int = 10) -> None:
+    (folder / MODEL).write_bytes(bytes(size))
+    (folder / RESULTS).write_text('{"epochs": 3}')
+
+
+def keep(key: str, size: int = 87, used: float | None = None) -> Path:
+    """An entry as a training leaves it: 13 bytes of results, and a model."""
+    found = finished.entry(key)
+    finished.keep(found, lambda folder: fill(folder, size))
+    if used is not None:
+        os.utime(found, (used, used))
+    return found
+
+
+def test_an_entry_is_named_by_its_key_and_the_packages(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = finished.entry("k1")
+    assert found.parent == store
+    assert found.name.startswith("k1-")
+    assert not found.exists()
+    assert finished.entry("k1") == found
+    for package in finished.MADE_WITH:
+        monkeypatch.setattr(finished, "version", lambda name, changed=package: "9" if name == changed else "1")
+        assert finished.entry("k1") not in (found, *store.parent.iterdir())
+
+
+def test_what_was_kept_comes_back(tmp_path: Path) -> None:
+    found = keep("k1")
+    for _ in range(2):
+        assert finished.restore(found, tmp_path / "deep/a.safetensors") == {"epochs": 3}
+        assert (tmp_path / "deep/a.safetensors").read_bytes() == bytes(87)
+
+
+@pytest.mark.parametrize("gone", [(), (MODEL,), (RESULTS,), (MODEL, RESULTS)])
+def test_an_entry_that_is_not_whole_is_none(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """The model of before stays; a training replaces the entry."""
+    found = keep("k1") if gone else finished.entry("k1")
+    for name in gone:
+        (found / name).unlink()
+    (tmp_path / "a.safetensors").write_text("before")
+    assert finished.restore(found, tmp_path / "a.safetensors") is None
+    assert (tmp_path / "a.safetensors").read_text() == "before"
+    keep("k1")
+    assert finished.restore(found, tmp_path / "a.safetensors") == {"epochs": 3}
+
+
+def test_a_full_disk_is_no_missing_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    found = keep("k1")
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        finished.restore(found, tmp_path / "a.safetensors")
+
+
+def test_an_entry_that_cannot_be_made_whole_is_not_there() -> None:
+    def fail(folder: Path) -> None:
+        (folder / MODEL).touch()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finished.keep(finished.entry("k1"), fail)
+    assert not finished.entry("k1").exists()
+
+
+def names(store: Path) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in store.iterdir())
+
+
+def test_what_nobody_used_for_longest_goes_first(tmp_path: Path, store: Path) -> None:
+    now = time.time()
+    for age, key in enumerate(("new", "middle", "old")):
+        keep(key, 87, now - 100 * (age + 1))
+    finished.remove_unused(kept=300)
+    assert names(store) == ["middle", "new", "old"]
+    assert finished.restore(finished.entry("old"), tmp_path / "a")
+    finished.remove_unused(kept=299)
+    assert names(store) == ["new", "old"]
+    finished.remove_unused(kept=100)
+    assert names(store) == ["old"]
+    finished.remove_unused(kept=99)
+    assert names(store) == []
+
+
+def test_what_killed_runs_left_in_the_store_goes(store: Path) -> None:
+    keep("k1")
+    for name in (".k2-0.gone", ".k3-0.partial", ".k4-0.partial"):
+        (store / name).mkdir()
+        (store / name / MODEL).touch()
+    day = time.time() - 90_000
+    os.utime(store / ".k3-0.partial", (day, day))
+    finished.remove_unused()
+    assert sorted(path.name for path in store.glob(".*")) == [".k4-0.partial"]  # it may still be written to
+    assert names(store) == [".k4", "k1"]
+
+
+WRITER = """
+import sys
+from lesionbench.learn import finished
+
+def write(folder):
+    (folder / finished.MODEL).write_bytes(b"mod")
+    print("half", flush=True)
+    sys.stdin.readline()
+
+finished.keep(finished.entry("k1"), write)
+"""
+
+
+def test_an_entry_whose_making_was_killed_is_none_and_made_anew(tmp_path: Path) -> None:
+    with children.start(WRITER) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "half\n"
+        assert finished.restore(finished.entry("k1"), tmp_path / "a") is None
+        process.send_signal(signal.SIGKILL)
+    assert not finished.entry("k1").exists()
+    keep("k1")
+    assert finished.restore(finished.entry("k1"), tmp_path / "a") == {"epochs": 3}
+
+
+REMOVER = """
+from lesionbench.learn import finished
+for _ in range(300):
+    finished.remove_unused(kept=0)
+"""
+
+
+def test_who_reads_while_others_remove_finds_all_or_nothing(tmp_path: Path) -> None:
+    processes = [children.start(REMOVER) for _ in range(2)]
+    found = []
+    while any(process.poll() is None for process in processes):
+        keep("k1")
+        if finished.restore(finished.entry("k1"), tmp_path / "a") is not None:
+            found.append((tmp_path / "a").read_bytes())
+    assert [process.communicate()[1] for process in processes] == ["", ""]
+    assert set(found) == {bytes(87)}

@@ -1,0 +1,71 @@
+"""The committed metrics, and the page that the stage's script makes of them once a test has changed its case."""
+
+import json
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lesionbench.core.tasks import CLASSES
+from lesionbench.report import inputs
+
+Made = dict[str, Any]
+Render = Callable[..., str]
+
+
+@pytest.fixture
+def made(root: Path) -> Made:
+    """The committed metrics, by their paths under metrics/; a test changes what its case needs."""
+    folder = root / "metrics"
+    paths = {str(path.relative_to(folder)).removesuffix(".json"): path for path in folder.rglob("*.json")}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+
+
+@pytest.fixture
+def backbones(made: Made) -> list[str]:
+    """The backbones that the committed metrics are of, in the order of the page."""
+    return [name for name in made["summary"]["melanoma"] if name != "ensemble"]
+
+
+@pytest.fixture
+def text(root: Path, backbones: list[str]) -> str:
+    """params.yaml, with the backbones that the metrics are of."""
+    listed = "".join(f"  - {name}\n" for name in backbones)
+    unchanged = (root / "params.yaml").read_text(encoding="utf-8")
+    return re.sub(r"(?m)^(backbones:.*\n)(?:  - .*\n)+", rf"\1{listed}", unchanged)
+
+
+@pytest.fixture
+def leak(root: Path) -> str:
+    """The committed table of the leak experiment."""
+    return (root / "docs" / "leak.csv").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def render(
+    root: Path, backbones: list[str], text: str, leak: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Render:
+    """Write metrics and made-up figures to an empty folder, run the stage's script there, return the page."""
+    monkeypatch.chdir(tmp_path)
+    main = runpy.run_path(str(root / "pipeline" / "report.py"))["main"]
+
+    def run(made: Made, text: str = text, leak: str = leak) -> str:
+        for name, content in made.items():
+            write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
+        for name in inputs.figure_paths(list(CLASSES), backbones):
+            write(tmp_path / "reports" / name, f"<svg>{name}</svg>")
+        write(tmp_path / "docs" / "leak.svg", "<svg>leak.svg</svg>")
+        write(tmp_path / "docs" / "leak.csv", leak)
+        write(tmp_path / "params.yaml", text)
+        main()
+        return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+
+    return run
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,196 @@
+"""Sentences that read differently from case to case."""
+
+from typing import Any
+
+import pytest
+from markupsafe import Markup
+
+from lesionbench.report import sentences
+
+NASTY = "<b>&"
+ESCAPED = "&lt;b&gt;&amp;"
+
+
+def evaluation(score: float | None, ci: list[float] | None = None, external: dict[str, Any] | None = None) -> Any:
+    """The evaluation of one backbone: its ROC AUC on test and by external cohort, all with the interval `ci`."""
+
+    def scores(value: float | None) -> dict[str, Any]:
+        return {"roc_auc": value, **({"roc_auc_ci": ci} if ci else {})}
+
+    return {"test": scores(score), "external": {name: scores(value) for name, value in (external or {}).items()}}
+
+
+@pytest.mark.parametrize(
+    ("phantom", "leaky", "text"),
+    [
+        (False, False, "Mine"),
+        (True, False, "PHANTOM DATA: Mine"),
+        (False, True, "LEAKY SPLIT: Mine"),
+        (True, True, "PHANTOM DATA: LEAKY SPLIT: Mine"),
+    ],
+)
+def test_the_window_says_first_what_data_are(phantom: bool, leaky: bool, text: str) -> None:
+    """The window's title begins with what the reader must know."""
+    assert sentences.window_title("Mine", phantom, leaky) == text
+
+
+def test_the_strip_says_what_holds() -> None:
+    """The strip says of phantom data, of a leaky split, of both, or nothing."""
+    phantom, leaky = "Phantom data: drawings, not patients", "Leaky split: scores too high"
+    assert sentences.strip(False, False) == ""
+    assert sentences.strip(True, False) == phantom
+    assert sentences.strip(False, True) == leaky
+    assert sentences.strip(True, True) == f"{phantom} · {leaky}"
+
+
+def test_each_heading_bears_the_tags() -> None:
+    """Headings bear a tag of phantom data and one of a leaky split."""
+    phantom, leaky = ' <span class="tag">phantom data</span>', ' <span class="tag tag-leaky">leaky split</span>'
+    assert sentences.tags(False, False) == ""
+    assert sentences.tags(True, False) == phantom
+    assert sentences.tags(False, True) == leaky
+    assert sentences.tags(True, True) == phantom + leaky
+    assert isinstance(sentences.tags(True, True), Markup)
+
+
+def test_both_footers_say_what_holds() -> None:
+    """The foot of the page and of each sheet of paper say the use, and what the data and the split are."""
+    assert sentences.footer(False, False) == sentences.print_footer(False, False) == sentences.USE
+    assert sentences.footer(True, True) == f"{sentences.USE} Phantom data: drawings, not patients. Leaky split."
+    assert sentences.print_footer(True, True) == f"PHANTOM DATA, not patients. LEAKY SPLIT. {sentences.USE}"
+    assert not set("\"'<&\\") & set(sentences.print_footer(True, True))
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "tasks", "backbones", "text"),
+    [
+        (1, 1, 1, "1,234 images of 567 lesions. 1 task, 1 backbone."),
+        (2, 2, 3, "1,234 images of 567 lesions, and 1 external cohort. 2 tasks, 3 backbones."),
+        (3, 1, 2, "1,234 images of 567 lesions, and 2 external cohorts. 1 task, 2 backbones."),
+    ],
+)
+def test_facts_count_in_plain_english(cohorts: int, tasks: int, backbones: int, text: str) -> None:
+    """Images, lesions, cohorts, tasks and backbones are counted, one in the singular."""
+    own = {NASTY: {"images": 1234, "lesions": 567}}
+    others = {f"external {i}": {"images": 1, "lesions": 1} for i in range(1, cohorts)}
+    each: dict[str, Any] = {"evaluate": {f"backbone {i}": {} for i in range(backbones)}}
+    found = sentences.facts(NASTY, own | others, {f"task {i}": each for i in range(tasks)})
+    assert found == f"Dataset <strong>{ESCAPED}</strong>: {text}"
+
+
+def test_lead_of_several_backbones() -> None:
+    """The best of several backbones is named with its interval and its lead over the next."""
+    evaluations = {"a": evaluation(0.36, [0.26, 0.46]), NASTY: evaluation(0.37, [0.31, 0.47])}
+    differences = {f"a - {NASTY}": {"roc_auc": -0.01, "roc_auc_ci": [-0.02, -0.005]}}
+    assert sentences.lead("melanoma", evaluations, differences) == (
+        f"<strong>Melanoma or not.</strong> Of 2 backbones, <strong>{ESCAPED}</strong> has the highest ROC AUC on the "
+        "test split: <strong>0.370</strong> (95&nbsp;% interval 0.310 to 0.470; guessing scores 0.500). Its lead over "
+        'a is +0.010 <span class="nowrap">(+0.005 to +0.020)</span>: the interval excludes 0.'
+    )
+
+
+def test_a_lead_that_may_be_chance_is_called_so() -> None:
+    """A lead whose interval includes 0, and a score whose interval includes guessing, are called so."""
+    evaluations = {"a": evaluation(0.6, [0.4, 0.8]), "b": evaluation(0.5, [0.3, 0.7])}
+    differences = {"a - b": {"roc_auc": 0.1, "roc_auc_ci": [-0.03, 0.2]}}
+    text = sentences.lead("melanoma", evaluations, differences)
+    assert "guessing scores 0.500, which the interval includes)." in text
+    assert text.endswith("</span>: the interval includes 0, so this test split cannot tell the two apart.")
+
+
+def test_lead_of_backbones_that_tie() -> None:
+    """Backbones that tie share the lead; none is ahead, and nothing is said of other cohorts."""
+    evaluations = {"a": evaluation(0.6, external={"x": 0.5}), "b": evaluation(0.6, external={"x": 0.5})}
+    assert sentences.lead("melanoma", evaluations, {}) == (
+        "<strong>Melanoma or not.</strong> <strong>a, b</strong> share the highest ROC AUC on the test split: "
+        "<strong>0.600</strong> (guessing scores 0.500)."
+    )
+
+
+def test_lead_of_one_backbone_and_other_cohorts() -> None:
+    """One backbone has its score, and those on the cohorts where the metric is defined."""
+    text = sentences.lead("melanoma", {"a": evaluation(0.6, [0.5, 0.7], {"x": 0.55, "y": None})}, {})
+    assert "<strong>a</strong> has this ROC AUC on the test split: <strong>0.600</strong>" in text
+    assert text.endswith('On the external cohort x it scores 0.550 <span class="nowrap">(0.500–0.700)</span>.')
+    bare = sentences.lead("melanoma", {"a": evaluation(0.6, external={NASTY: 0.55})}, {})
+    assert bare.endswith(f"(guessing scores 0.500). On the external cohort {ESCAPED} it scores 0.550.")
+
+
+def test_a_lead_that_is_undefined_is_said() -> None:
+    """Without a headline there is no best backbone."""
+    assert sentences.lead("melanoma", {"a": evaluation(None)}, {}) == (
+        "<strong>Melanoma or not.</strong> ROC AUC is not defined on this test split: a class does not occur in it."
+    )
+    assert ">Which of seven diagnoses.</strong> Balanced accuracy is not defined" in sentences.lead(
+        "diagnosis", {"a": {"test": {"balanced_accuracy": None}}}, {}
+    )
+
+
+def test_resamples_are_told_where_there_are_any() -> None:
+    """The number of resamples is told, unless it is 0."""
+    assert sentences.intervals(1000) == (
+        "Small grey numbers are 95&nbsp;% intervals from 1,000 resamples of whole lesions."
+    )
+    assert sentences.intervals(0) == "Small grey numbers are 95&nbsp;% intervals."
+    assert sentences.paired(500) == "First backbone minus second, on the same 500 resamples of lesions."
+    assert sentences.paired(0) == "First backbone minus second, on the same resamples of lesions."
+
+
+def test_metrics_mean_another_thing_by_task() -> None:
+    """Metrics are of melanoma, or means over the diagnoses."""
+    start = "Recall, precision, F1, ROC AUC and average precision are "
+    assert sentences.meaning("melanoma") == f"{start}of the class melanoma."
+    assert sentences.meaning("diagnosis") == f"{start}means over the seven diagnoses, each against the rest."
+
+
+@pytest.mark.parametrize(
+    ("count", "leaky", "end"),
+    [
+        (0, False, "<strong>0</strong>. No lesion is seen in training and scored in the test."),
+        (3, False, "<strong>3</strong>."),
+        (
+            1200,
+            True,
+            "<strong>1,200</strong>. The split was made by image on purpose; these leaks raise every score in",
+        ),
+    ],
+)
+def test_leaks_are_counted_and_judged(count: int, leaky: bool, end: str) -> None:
+    """Groups in more than one split are counted; what that means depends on whether it was asked for."""
+    text = sentences.leaks(count, leaky)
+    assert text.startswith(f"Groups of images that stand in more than one split: {end}")
+    assert text.endswith("every score in this report.") is leaky
+
+
+def test_the_strongest_confounders_are_named() -> None:
+    """Three variables are named with their intervals where there are any, and none where there are none."""
+    found: dict[str, Any] = {
+        NASTY: {"v_dx": 0.372, "v_dx_ci": [0.351, 0.384]},
+        "sex": {"v_dx": 0.2},
+        "age": {"v_dx": None},
+        "site": {"v_dx": 0.1},
+    }
+    assert sentences.strongest(found) == (
+        f'Strongest here: <strong>{ESCAPED}</strong> 0.37 <span class="nowrap">(0.351–0.384)</span>, '
+        "<strong>sex</strong> 0.20, <strong>age</strong> "
+        '<span class="none" title="not defined: there is one diagnosis">–</span>.'
+    )
+    assert sentences.strongest({}) == ""
+
+
+@pytest.mark.parametrize("detection", [{}, {"detection": None}])
+def test_hair_without_true_masks_is_judged_by_eye(detection: dict[str, Any]) -> None:
+    """Without true masks there is no measure."""
+    assert sentences.hair({"images": 1400, "with_hair": 90, "mean_coverage": 0.0423, **detection}) == (
+        "Hair was found and filled in 90 of 1,400 images; on average it covers 4.2&nbsp;% of an image. "
+        "There are no true hair masks to measure this against: judge it by eye."
+    )
+
+
+def test_hair_is_measured_against_true_masks() -> None:
+    """Precision, recall and Dice are told; a dash says why one is undefined."""
+    found = {"images": 1, "with_hair": 1, "mean_coverage": 0.1}
+    text = sentences.hair({**found, "detection": {"precision": 0.654, "recall": 0.812, "dice": 0.726}})
+    assert text.endswith("pixel by pixel: precision 0.654, recall 0.812, Dice 0.726.")
+    text = sentences.hair({**found, "detection": {"precision": None, "recall": 0.0, "dice": 0.0}})
+    assert 'precision <span class="none" title="not defined: no hair was found">–</span>, recall 0.000' in text

@@ -1,0 +1,322 @@
+"""The models of the JSON files: each file keeps its bytes, and what is wrong in one is named with its key."""
+
+import copy
+import fnmatch
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from lesionbench import params, results
+from lesionbench.core import files
+from lesionbench.core.errors import UserError
+from lesionbench.core.tasks import CLASSES, DIAGNOSES
+from lesionbench.evidence import compare, decisions, metrics
+from lesionbench.learn import augment
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "metrics").rglob("*.json"))
+EVALUATION = "metrics/evaluate/melanoma/resnet50.json"
+POLICY = {
+    "rotation": 20,
+    "width_shift": 0.2,
+    "height_shift": 0.2,
+    "shear": 0.2,
+    "zoom": 0.2,
+    "horizontal_flip": True,
+    "brightness": [0.8, 1.2],
+    "fill_mode": "nearest",
+}
+
+
+def kind_of(path: str) -> type[BaseModel]:
+    """The one model whose pattern in FILES fits `path`."""
+    (kind,) = [k for pattern, k in results.FILES.items() if fnmatch.fnmatchcase(path, re.sub("<.*?>", "*", pattern))]
+    return kind
+
+
+def committed(path: str) -> Any:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def assert_same_bytes(kind: type[BaseModel], found: Any, folder: Path) -> None:
+    """A dictionary of today's library, through its model and back, is written as without one."""
+    plain, typed, again = (folder / name for name in ("plain.json", "typed.json", "again.json"))
+    files.write_json(plain, found)
+    results.write(typed, kind.model_validate(found))
+    results.write(again, results.read(kind, typed))
+    assert typed.read_bytes() == plain.read_bytes() == again.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.mark.parametrize("path", COMMITTED)
+def test_committed_files_keep_their_bytes(path: str, tmp_path: Path) -> None:
+    """Writing what was read from a committed file gives the same bytes."""
+    results.write(tmp_path / "again.json", results.read(kind_of(path), ROOT / path))
+    assert (tmp_path / "again.json").read_bytes() == (ROOT / path).read_bytes()
+
+
+def test_each_model_has_a_committed_file() -> None:
+    """The test above has seen each model but Augmentation, whose file is not in git."""
+    assert {kind_of(path) for path in COMMITTED} == {*results.FILES.values()} - {results.Augmentation}
+
+
+@pytest.mark.parametrize("pattern", results.FILES)
+def test_files_of_a_run_are_as_declared(ran: Path, pattern: str, tmp_path: Path) -> None:
+    """What the stages write can be read, and says the same when it is written again."""
+    paths = sorted((ran / "store").glob(re.sub("<.*?>", "*", pattern)))
+    assert paths
+    for path in paths:
+        results.write(tmp_path / "again.json", results.read(results.FILES[pattern], path))
+        assert files.read_json(tmp_path / "again.json") == files.read_json(path)
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Probabilities, labels, groups and classes of a few images, of which classes may be missing."""
+    classes, n = draw(st.sampled_from([*CLASSES.values()])), draw(st.integers(1, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    logits = rng.normal(size=(n, len(classes))) * draw(st.sampled_from([0, 1, 50]))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    labels = rng.integers(0, draw(st.integers(1, len(classes))), n)
+    return (p / p.sum(axis=1, keepdims=True)).round(8), labels, rng.integers(0, n, n), classes
+
+
+@given(predictions(), st.sampled_from([0, 20]))
+def test_scores_are_what_the_library_returns(folder: Path, drawn: Any, samples: int) -> None:
+    """Whatever images are scored, the scores are valid, undefined ones and intervals included."""
+    p, labels, groups, classes = drawn
+    found = metrics.evaluate(p, labels, groups, classes, samples, seed=1)
+    positive = labels == len(classes) - 1
+    thresholds = decisions.operating_points(p[:, -1], positive.astype(int), [0.9, 0.95])
+    points = {k: decisions.at_threshold(p[:, -1], positive.astype(int), t) for k, t in thresholds.items()}
+    assert_same_bytes(results.Scores, found, folder)
+    assert_same_bytes(results.Scores, {**found, "operating_points": points}, folder)
+    scores = results.Scores.model_validate(found)
+    assert scores.values() == {name: found[name] for name in metrics.METRICS} | {"n": len(p)}
+    assert {name: scores.ci(name) for name in found if f"{name}_ci" in found} == {
+        name.removesuffix("_ci"): interval for name, interval in found.items() if name.endswith("_ci")
+    }
+
+
+@given(predictions(), st.sampled_from([0, 20]))
+def test_differences_are_what_the_library_returns(folder: Path, drawn: Any, samples: int) -> None:
+    """The differences of two backbones are valid, whatever images they are compared on."""
+    p, labels, groups, classes = drawn
+    columns = {"label": np.array(classes)[labels], "group_id": groups}
+    tables = {
+        name: pd.DataFrame({**columns, **{f"p_{c}": column for c, column in zip(classes, each.T, strict=True)}})
+        for name, each in {"a": p, "b": np.full_like(p, 1 / len(classes))}.items()
+    }
+    for difference in compare.paired_differences(tables, classes, samples, seed=1).values():
+        assert_same_bytes(results.Difference, difference, folder)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "rotation": st.sampled_from([0, 20, 0.5]),
+            "horizontal_flip": st.booleans(),
+            "brightness": st.sampled_from([[1.0, 1.0], [0.8, 1.2], [1.5, 1.5]]),
+            "fill_mode": st.sampled_from(["nearest", "wrap"]),
+        }
+    )
+)
+def test_augmentation_steps_survive_their_file(folder: Path, drawn: dict[str, Any]) -> None:
+    """Steps that were written and read are the compiled ones, and transforms can be built of them."""
+    steps = augment.compile_policy(params.Augment.model_validate({**POLICY, **drawn}))
+    assert_same_bytes(results.Augmentation, steps, folder)
+    read = results.read(results.Augmentation, folder / "typed.json").model_dump()
+    assert read == steps
+    assert len(augment.build(read)) == len(steps)
+
+
+def test_a_whole_number_of_degrees_has_one_spelling(tmp_path: Path) -> None:
+    """20 and 20.0 degrees are one policy, so that train_key takes them for one."""
+    (affine, *_) = augment.compile_policy(params.Augment.model_validate(POLICY))
+    for name, degrees in (("whole", 20), ("broken", 20.0)):
+        results.write(tmp_path / name, results.Augmentation.model_validate([{**affine, "rotation": degrees}]))
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "broken").read_bytes()
+
+
+def numbers_in(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(found, dict | list):
+        for key, value in found.items() if isinstance(found, dict) else enumerate(found):
+            yield from numbers_in(value, (*path, key))
+    elif isinstance(found, int | float) and not isinstance(found, bool):
+        yield path
+
+
+@given(st.data(), st.sampled_from([float("nan"), float("inf"), -1e9, "0.5", True, [], {}]))
+def test_a_wrong_number_is_named_wherever_it_is(folder: Path, data: st.DataObject, odd: Any) -> None:
+    """NaN, infinity, a number out of range, a text or a list in a number's place is told with its key."""
+    path = data.draw(st.sampled_from([each for each in COMMITTED if "train" not in each]))
+    found = committed(path)
+    *above, last = where = data.draw(st.sampled_from([*numbers_in(found)]))
+    holder = found
+    for key in above:
+        holder = holder[key]
+    holder[last] = odd
+    # The difference of two losses has no range, and intervals are only held to their order.
+    unbounded = last == "log_loss" or "summary" in path or isinstance(last, int)
+    assume(odd != -1e9 or not unbounded)
+    (folder / "wrong.json").write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(UserError, match=r"wrong\.json is not as results\.\w+ says.* \(1 found\)") as caught:
+        results.read(kind_of(path), folder / "wrong.json")
+    assert f"  {'.'.join(map(str, where))}: found " in str(caught.value)
+
+
+def put(*where: Any, value: Any = None, drop: bool = False) -> dict[str, Any]:
+    found: Any = committed(EVALUATION)
+    holder = found
+    for key in where[:-1]:
+        holder = holder[key]
+    if drop:
+        del holder[where[-1]]
+    else:
+        holder[where[-1]] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (put("leaky", drop=True), "leaky: key is missing"),
+        (put("test", drop=True), "test: key is missing"),
+        (put("val", "accuracy", drop=True), "val.accuracy: key is missing"),
+        (put("recal", value=1), "recal: unknown key"),
+        (put("val", "kappa_ci", value=[0, 1]), "val.kappa_ci: unknown key"),
+        (put("leaky", value=0), "leaky: found 0: Input should be a valid boolean"),
+        (put("val", "n", value=28.0), "val.n: found 28.0: Input should be a valid integer"),
+        (put("val", "n", value=0), "val.n: found 0: Input should be greater than or equal to 1"),
+        (put("val", "accuracy", value=1.01), "val.accuracy: found 1.01: Input should be less than or equal to 1"),
+        (put("val", "accuracy_ci", value=[0.9, 0.1]), "val.accuracy_ci: found [0.9, 0.1]: the lower bound comes first"),
+        (put("val", "accuracy_ci", value=[0.9]), "val.accuracy_ci: found [0.9]: List should have at least 2 items"),
+        (put("val", "accuracy_ci", value=None), "val.accuracy_ci: found None: what there is none of is left out"),
+        (put("val", value=None), "val: found None: Input should be a valid dictionary"),
+        (put("val", "per_class", value={}), "allowed, in this order: non_melanoma melanoma, or akiec bcc"),
+        (put("train_key", value="k1"), "train_key: found 'k1': String should match pattern"),
+        ([], "the file: found []: Input should be a valid dictionary"),
+        (None, "the file: found None"),
+    ],
+)
+def test_a_fault_is_told_with_key_and_what_is_allowed(found: Any, says: str, tmp_path: Path) -> None:
+    """A file that is wrong is told in words, with its name, the key, what was found and what is allowed."""
+    path = tmp_path / "resnet50.json"
+    path.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        results.read(results.Evaluation, path)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"leaky": tru', "\x00"])
+def test_a_damaged_file_is_told_in_words(text: str, tmp_path: Path) -> None:
+    """A file that is cut short or is no JSON is a UserError too."""
+    (tmp_path / "cut.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"cut\.json is damaged"):
+        results.read(results.Evaluation, tmp_path / "cut.json")
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    """Two faults make one error, so that nobody mends a file key by key."""
+    found = put("val", "accuracy", value=2.0) | {"temperature": "hot"}
+    (tmp_path / "wrong.json").write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(UserError, match=r"(?s)\(2 found\).*val\.accuracy.*temperature"):
+        results.read(results.Evaluation, tmp_path / "wrong.json")
+
+
+def test_scores_are_read_by_name() -> None:
+    """A number, its interval and all numbers can be asked for; a name that doesn't exist is an error."""
+    found = committed(EVALUATION)
+    scores = results.Evaluation.model_validate(found).test
+    assert scores is not None
+    assert scores.roc_auc == scores.value("roc_auc") == found["test"]["roc_auc"]
+    assert scores.roc_auc_ci == scores.ci("roc_auc") == found["test"]["roc_auc_ci"]
+    assert scores.precision is scores.ci("precision") is None
+    assert scores.per_class["melanoma"].ci("recall") == found["test"]["per_class"]["melanoma"]["recall_ci"]
+    for ask in (scores.value, scores.ci):
+        with pytest.raises(KeyError):
+            ask("kappa")
+
+
+def test_numbers_leave_out_what_is_absent() -> None:
+    """The ensemble has no operating points, and their absence isn't a score."""
+    ensemble = results.Comparison.model_validate(committed("metrics/compare/melanoma.json")).ensemble
+    assert ensemble is not None
+    assert tuple(ensemble.values()) == results.METRICS
+    assert {*results.METRICS} == {*metrics.METRICS}
+
+
+def test_a_sealed_test_is_null_and_stays_so(tmp_path: Path) -> None:
+    """An evaluation whose test split is sealed says null, which isn't the same as saying nothing."""
+    assert_same_bytes(results.Evaluation, put("test", value=None), tmp_path)
+
+
+def test_a_summary_may_lack_a_task(tmp_path: Path) -> None:
+    """params.yaml may name one task only; the other's table is absent then."""
+    found = committed("metrics/summary.json")
+    del found["diagnosis"]
+    assert_same_bytes(results.Summary, found, tmp_path)
+    found["melanoma"]["resnet50"]["kappa"] = 0.5
+    with pytest.raises(ValidationError, match="kappa"):
+        results.Summary.model_validate(found)
+
+
+def test_a_split_without_candidates_was_not_searched(tmp_path: Path) -> None:
+    """The audit counts candidates only where there are pairs; the other reasons are always there."""
+    found = committed("metrics/split.json")
+    without = copy.deepcopy(found)
+    del without["audit"]["overlaps"]["candidate"]
+    assert_same_bytes(results.Split, without, tmp_path)
+    del found["audit"]["overlaps"]["lesion"]
+    with pytest.raises(ValidationError, match="allowed, in this order: lesion group"):
+        results.Split.model_validate(found)
+
+
+def test_keys_are_written_in_their_order(tmp_path: Path) -> None:
+    """Whoever builds a model in another order writes the same file."""
+    found = committed("metrics/hair.json")
+    results.write(tmp_path / "turned.json", results.Hair.model_validate(dict(reversed(found.items()))))
+    assert (tmp_path / "turned.json").read_bytes() == (ROOT / "metrics/hair.json").read_bytes()
+
+
+def test_what_was_found_does_not_change() -> None:
+    """A model refuses to be changed after its check."""
+    hair = results.Hair.model_validate(committed("metrics/hair.json"))
+    with pytest.raises(ValidationError, match="frozen"):
+        hair.images = -1
+
+
+def test_every_key_is_described() -> None:
+    """The models are the documentation of the files: each key says what it means, each number its range."""
+    kinds = [k for k in vars(results).values() if isinstance(k, type) and issubclass(k, results.Section)]
+    fields = {f"{k.__name__}.{name}": field for k in kinds for name, field in k.model_fields.items()}
+    assert len(fields) > 100
+    assert [name for name, field in fields.items() if not field.description] == []
+    numbers = {name: f for name, f in fields.items() if f.annotation in (int, float, float | None)}
+    assert [name for name, f in numbers.items() if not re.search(r"\(.*\d.*\)|\(any\)", f.description or "")] == []
+    assert all(k.__doc__ for k in kinds)
+
+
+def test_choices_are_those_of_the_parameters() -> None:
+    """Words that params.yaml allows are allowed in what is made from them."""
+
+    def choices(model: type[BaseModel], name: str) -> set[Any]:
+        return {*get_args(model.model_fields[name].annotation)}
+
+    assert choices(results.Training, "monitor") == choices(params.Train, "monitor")
+    assert choices(results.Affine, "fill_mode") == choices(params.Augment, "fill_mode")
+    assert {*committed("metrics/index.json")["cohorts"]["phantom"]["images_by_dx"]} == {*DIAGNOSES}

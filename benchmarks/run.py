@@ -20,6 +20,7 @@ PARTS = {
     "loop": "The training loop",
     "startup": "Start-up",
     "growth": "Growth",
+    "coverage": "Coverage of the intervals",
 }
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "albumentations"),

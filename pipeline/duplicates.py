@@ -12,7 +12,7 @@ def main() -> None:
     from pathlib import Path
 
     from lesionbench import figures, params, results, schemas
-    from lesionbench.core import cache, files
+    from lesionbench.core import cache, files, meaning
     from lesionbench.duplicates import pairs, search
 
     config = params.load("duplicates").duplicates
@@ -20,6 +20,7 @@ def main() -> None:
     published = files.read_csv("data/raw/duplicate_pairs.csv")
     trainable = results.read(results.Index, "metrics/index.json").dataset
     stored = cache.folder("duplicates")
+    meaning.of(search.CACHED)  # before the wait: the code that this process has loaded makes the key
     with cache.alone(stored):
         detected = search.find_cached(index, trainable, stored)
     table = pairs.find_duplicates(index, published, detected, config)

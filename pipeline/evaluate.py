@@ -1,8 +1,9 @@
 """Calibrate and score one trained backbone: python pipeline/evaluate.py TASK BACKBONE.
 
 Reads data/pixels.npy, data/split.csv and the model. Writes data/predictions/<task>/<backbone>.csv, calibrated
-predictions of val, test and external images, and metrics/evaluate/<task>/<backbone>.json, their scores. Calibration
-and thresholds use only the validation split, so the test scores stay honest.
+predictions of val, test and external images, and metrics/evaluate/<task>/<backbone>.json, their scores. Calibration,
+decisions and thresholds use only the validation split, so the test scores stay honest. While evaluate.test seals
+them, test and external images are not even predicted.
 """
 
 from lesionbench.core import process
@@ -19,15 +20,17 @@ def main(task: str, backbone: str) -> None:
     from lesionbench.networks import model_file
     from lesionbench.networks.predict import auto_device, predict
 
-    config = params.load("seed", "evaluate", "split.scheme")
+    config = params.load("seed", "evaluate", "split.scheme", "split.holdout_source")
     split = files.read_csv("data/split.csv")
-    rows = predictions.scored_rows(split)
+    rows = predictions.scored_rows(split, predictions.is_open(config.evaluate.test, tasks.trainable_cohort(split)))
     made, described = model_file.load_model(Path(f"models/{task}/{backbone}.safetensors"))
     pixels = np.load("data/pixels.npy", mmap_mode="r")
     logits = predict(made, pixels, rows, config.evaluate.batch_size, auto_device())
-    table, temperature = predictions.calibrate(split.iloc[rows], logits, task)
-    found = predictions.evaluate(table, task, config.evaluate, config.seed)
-    found |= {"leaky": config.leaky, "temperature": temperature, "train_key": described["train_key"]}
+    table, temperature, biases = predictions.calibrate(split.iloc[rows], logits, task)
+    free = config.split.holdout_source is not None
+    found = predictions.evaluate(table, task, config.evaluate, config.seed, free_test=free)
+    found |= {"leaky": config.leaky, "temperature": temperature, "biases": biases}
+    found |= {"train_key": described["train_key"]}
     checked = schemas.check("predictions", table, tasks.classes_of(task))
     files.write_csv(f"data/predictions/{task}/{backbone}.csv", checked)
     results.write(f"metrics/evaluate/{task}/{backbone}.json", results.Evaluation.model_validate(found))

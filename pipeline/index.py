@@ -2,23 +2,40 @@
 
 Reads data/raw/. Writes data/index.csv, one row per image with its metadata, size, content hash and quality, and
 metrics/index.json, their counts. This stage reports every fault of a table or an image, before later stages use them.
+A subset (dataset.max_lesions) is drawn from each part of the split of all lesions, hence the section split.
 """
 
 from lesionbench.core import process
 
 
 def main() -> None:
+    import os
     from pathlib import Path
+
+    import pandas as pd
 
     from lesionbench import params, results, schemas
     from lesionbench.core import errors, files
     from lesionbench.index import images
+    from lesionbench.split import assign
 
-    config = params.load("seed", "dataset.source", "dataset.path", "dataset.max_lesions")
+    # All of section split but `fold`: another fold of a cross-validation is of the same subset.
+    drawn_by = ("seed", "scheme", "images", "val", "test", "folds", "holdout_source")
+    config = params.load(
+        "dataset.source", "dataset.path", "dataset.max_lesions", *(f"split.{name}" for name in drawn_by)
+    )
     dataset = config.dataset
-    cohort = Path(dataset.path).resolve().name if dataset.source == "folder" else dataset.source
+
+    def choose(table: pd.DataFrame) -> pd.DataFrame:
+        if dataset.max_lesions is None:
+            return table
+        published = files.read_csv("data/raw/duplicate_pairs.csv")
+        parts = assign.deal(table.rename(columns={"dataset": "source"}), published, config.split)
+        return images.subset_lesions(table, dataset.max_lesions, parts, config.split.seed)
+
+    cohort = Path(os.path.abspath(dataset.path)).name if dataset.source == "folder" else dataset.source
     try:
-        table = images.build_index(Path("data/raw"), cohort, dataset.max_lesions, config.seed)
+        table = images.build_index(Path("data/raw"), cohort, choose)
     except errors.UserError as error:
         if dataset.source != "folder" or "data/raw" not in str(error):
             raise

@@ -15,7 +15,7 @@ def main() -> None:
     from lesionbench.core import files
     from lesionbench.report import inputs, page, parameters, summary
 
-    config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "report")
+    config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
     found = inputs.read_found(metrics)
     tasks = inputs.read_tasks(metrics, config.tasks, config.backbones)
@@ -30,7 +30,7 @@ def main() -> None:
             "tasks": tasks,
             "figures": {**figures, "leak.svg": inputs.data_uri(docs / "leak.svg")},
             "leak": inputs.read_leak(docs / "leak.csv"),
-            "resamples": {"evaluate": config.evaluate.bootstrap, "compare": config.compare.bootstrap},
+            "resamples": {name: getattr(config, name).bootstrap for name in ("evaluate", "compare", "explain")},
             "parameters": parameters.sections(Path("params.yaml").read_text(encoding="utf-8")),
             "versions": page.versions(),
         }

@@ -1,23 +1,29 @@
 """Split the lesions into train, val and test, and stop if an audit finds a lesion in two splits.
 
-Reads data/index.csv, data/duplicates.csv, metrics/index.json and, for the audit, the images. Writes data/split.csv,
-the split of each image; data/audit.csv, everything that two splits share; and metrics/split.json, the counts of both.
-A split that fails its audit never becomes data/split.csv.
+Reads data/index.csv, data/duplicates.csv, metrics/index.json, the metadata in data/raw/ and, for the audit, the images.
+Writes data/split.csv, the split of each image; data/audit.csv, everything that two splits share; and
+metrics/split.json, the counts of both. All lesions of the metadata are dealt out, so that a subset leaves each on its
+side. A split that fails its audit never becomes data/split.csv.
 """
 
 from lesionbench.core import process
 
 
 def main() -> None:
+    from pathlib import Path
+
     from lesionbench import params, results, schemas
     from lesionbench.core import files
+    from lesionbench.index.metadata import read_metadata
     from lesionbench.split import assign, audit
 
-    config = params.load("seed", "split", "duplicates.threshold")
+    config = params.load("split", "duplicates.threshold")
     index = files.read_csv("data/index.csv")
     pairs = files.read_csv("data/duplicates.csv")
     trainable = results.read(results.Index, "metrics/index.json").dataset
-    table = assign.split_images(index, pairs[pairs["merged"].astype(bool)], trainable, config.split, config.seed)
+    metadata = read_metadata(Path("data/raw/metadata.csv"), lesions_known=True).rename(columns={"dataset": "source"})
+    dealt = assign.deal(metadata, files.read_csv("data/raw/duplicate_pairs.csv"), config.split)
+    table = assign.split_images(index, pairs[pairs["merged"].astype(bool)], trainable, config.split, dealt)
     with files.atomic("data/split.csv") as partial:
         files.write_csv(partial, schemas.check("split", table))
         overlaps, found = audit.audit_files(

@@ -14,7 +14,7 @@ def main(task: str, backbone: str) -> None:
     from pathlib import Path
 
     from lesionbench import params, results
-    from lesionbench.core import cache, files, tasks
+    from lesionbench.core import cache, errors, files, meaning, tasks
     from lesionbench.learn import finished
     from lesionbench.tracking import runs
 
@@ -32,21 +32,25 @@ def main(task: str, backbone: str) -> None:
         cache.alone(checkpoints) if first else nullcontext(),
         runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked) as run,
     ):
-        if not first and entry.exists():
-            return
-        found = finished.restore(entry, model) if first else None
+        # Of several processes, none may find in the cache what the others do not.
+        found = finished.restore(entry, model) if first and not process.launched() else None
         if found is None:
             from lesionbench.learn import training  # loads PyTorch
+            from lesionbench.networks.backbones import find_maps
 
-            trained = training.make(inputs, key, checkpoints, run.log_epoch)
+            meaning.forget()
+            if finished.train_key(inputs) != key:
+                raise errors.UserError(f"the code of the training changed meanwhile; {errors.AGAIN}")
+            trained = training.make(inputs, key, checkpoints, run.log_epoch, find_maps)
             if trained is None:
                 return
-            finished.keep(entry, trained.save)
-            found = finished.restore(entry, model) or {}
-            shutil.rmtree(checkpoints, ignore_errors=True)
+            trained.save(model)
+            found = trained.results
+            finished.keep(entry, model, found)
             cache.remove_old(cache.folder("train"))
             finished.remove_unused()
         results.write(scores, results.Training.model_validate(found))
+        shutil.rmtree(checkpoints, ignore_errors=True)
         run.finish(model, found["history"])
 
 

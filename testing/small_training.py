@@ -33,7 +33,7 @@ def draw_pixels(path: Path) -> None:
 def fit(
     packed: Path, section: params.Train, checkpoints: Path, classes: int = 2, on_epoch: Any = None, **changes: Any
 ) -> tuple[training.Fitted, dict[str, torch.Tensor]]:
-    """Train a small network with dropout and batch norm; returns what came out and its weights."""
+    """Train a small network with dropout, stochastic depth and batch norm; returns what came out and its weights."""
     train = section.model_copy(update=changes)
     targets = 1 - np.arange(TRAIN + VAL) % 2 if classes == 2 else np.arange(TRAIN + VAL) % classes
 
@@ -42,8 +42,7 @@ def fit(
         return loader(images, train.batch_size, training.auto_workers(train.workers), shuffle)
 
     torch.manual_seed(7)
-    made = backbones.build("timm:mobilenetv3_small_050", classes, SIZE)
-    made.network.drop_rate = 0.2  # type: ignore[assignment]
+    made = backbones.build("timm:mobilenetv3_small_050", classes, SIZE, dropout=0.2, stochastic_depth=0.1)
     own = torch.from_numpy(targets[:TRAIN])
     fitted = training.fit(
         made,

@@ -51,6 +51,12 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
+        ("evaluate.test", "closed", "'auto', 'open' or 'sealed'"),
+        ("evaluate.decision", "argmax", "'balanced', 'likeliest' or 'cost'"),
+        ("evaluate.cost", {"melanoma": [[0, 1]]}, "melanoma has 1 rows of 2; it must have 2 rows (true class) of 2"),
+        ("evaluate.cost", {"diagnosis": [[0] * 6] * 7}, "7 numbers (class named): akiec, bcc, bkl, df, mel, nv, vasc"),
+        ("evaluate.cost", {"melanoma": [[0, -1], [1, 0]]}, "greater than or equal to 0"),
+        ("evaluate.cost", {"skin": [[0]]}, "'melanoma' or 'diagnosis'"),
         ("train.epochs", "three", "integer"),
         ("train.epochs", 0, "greater than or equal to 1"),
         ("train.epochs", True, "integer"),
@@ -254,3 +260,17 @@ def test_what_the_data_were_made_with_is_one_flat_list(tmp_path: Path, raw: dict
 @pytest.mark.parametrize(("scheme", "leaky"), [("lesion", False), ("image", True)])
 def test_a_split_by_image_leaks(tmp_path: Path, raw: dict[str, Any], scheme: str, leaky: bool) -> None:
     assert load(tmp_path, change(raw, "split.scheme", scheme), "split.scheme").leaky is leaky
+
+
+def test_the_rule_cost_needs_a_matrix_for_each_task(tmp_path: Path, raw: dict[str, Any]) -> None:
+    """Told before anything is trained, with the tasks that lack one; a matrix without the rule is legal."""
+    costs = {"melanoma": [[0, 1], [20, 0]], "diagnosis": [[0.5] * 7] * 7}
+    asked = change(raw, "evaluate.decision", "cost")
+    assert "no matrix for melanoma and diagnosis" in fault(tmp_path, asked, *raw)
+    partly = change(asked, "evaluate.cost", {"melanoma": costs["melanoma"]})
+    assert "no matrix for diagnosis" in fault(tmp_path, partly, *raw)
+    assert load(tmp_path, change(partly, "tasks", ["melanoma"]), *raw).evaluate.decision == "cost"
+    assert load(tmp_path, change(asked, "evaluate.cost", costs), *raw).evaluate.cost == costs
+    assert load(tmp_path, change(raw, "evaluate.cost", costs), *raw).evaluate.decision == "balanced"
+    alone = {name: asked[name] for name in ("seed", "evaluate")}
+    assert load(tmp_path, alone, "seed", "evaluate").evaluate.decision == "cost"  # tasks are not declared there

@@ -5,6 +5,7 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,11 +21,11 @@ from lesionbench.core import files
 from lesionbench.core.errors import UserError
 from lesionbench.core.tasks import CLASSES, DIAGNOSES
 from lesionbench.evidence import compare, decisions, metrics
+from lesionbench.evidence.intervals import Draws
 from lesionbench.learn import augment
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "metrics").rglob("*.json"))
-EVALUATION = "metrics/evaluate/melanoma/resnet50.json"
 POLICY = {
     "rotation": 20,
     "width_shift": 0.2,
@@ -98,14 +99,16 @@ def predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, tu
 def test_scores_are_what_the_library_returns(folder: Path, drawn: Any, samples: int) -> None:
     """Whatever images are scored, the scores are valid, undefined ones and intervals included."""
     p, labels, groups, classes = drawn
-    found = metrics.evaluate(p, labels, groups, classes, samples, seed=1)
-    positive = labels == len(classes) - 1
-    thresholds = decisions.operating_points(p[:, -1], positive.astype(int), [0.9, 0.95])
-    points = {k: decisions.at_threshold(p[:, -1], positive.astype(int), t) for k, t in thresholds.items()}
+    cost = np.ones((len(classes), len(classes))) if samples else None
+    found = metrics.evaluate(p, labels, groups, classes, samples, seed=1, cost=cost, free=len(p) % 2 == 0)
+    positive, draws = (labels == len(classes) - 1).astype(int), Draws.make(groups, labels, samples, 1)
+    thresholds = decisions.operating_points(p[:, -1], positive, [0.9, 0.95])
+    points = {k: decisions.at_threshold(p[:, -1], positive, t, draws) for k, t in thresholds.items()}
     assert_same_bytes(results.Scores, found, folder)
     assert_same_bytes(results.Scores, {**found, "operating_points": points}, folder)
     scores = results.Scores.model_validate(found)
     assert scores.values() == {name: found[name] for name in metrics.METRICS} | {"n": len(p)}
+    assert results.METRICS == metrics.METRICS
     assert {name: scores.ci(name) for name in found if f"{name}_ci" in found} == {
         name.removesuffix("_ci"): interval for name, interval in found.items() if name.endswith("_ci")
     }
@@ -115,7 +118,7 @@ def test_scores_are_what_the_library_returns(folder: Path, drawn: Any, samples: 
 def test_differences_are_what_the_library_returns(folder: Path, drawn: Any, samples: int) -> None:
     """The differences of two backbones are valid, whatever images they are compared on."""
     p, labels, groups, classes = drawn
-    columns = {"label": np.array(classes)[labels], "group_id": groups}
+    columns = {"label": np.array(classes)[labels], "group_id": groups, "called": p.argmax(axis=1)}
     tables = {
         name: pd.DataFrame({**columns, **{f"p_{c}": column for c, column in zip(classes, each.T, strict=True)}})
         for name, each in {"a": p, "b": np.full_like(p, 1 / len(classes))}.items()
@@ -169,17 +172,32 @@ def test_a_wrong_number_is_named_wherever_it_is(folder: Path, data: st.DataObjec
     for key in above:
         holder = holder[key]
     holder[last] = odd
-    # The difference of two losses has no range, and intervals are only held to their order.
-    unbounded = last == "log_loss" or "summary" in path or isinstance(last, int)
+    # Differences of losses, skills and biases have no range, and intervals are only held to their order.
+    endless = {"log_loss", "log_loss_skill", "brier_skill", "intercept", "slope"}
+    unbounded = last in endless or "biases" in above or "summary" in path or isinstance(last, int)
     assume(odd != -1e9 or not unbounded)
+    # A row of the summary holds numbers and intervals under one type: a wrong bound is told for both.
+    assume("summary" not in path or not isinstance(last, int))
     (folder / "wrong.json").write_text(json.dumps(found), encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.json is not as results\.\w+ says.* \(1 found\)") as caught:
         results.read(kind_of(path), folder / "wrong.json")
     assert f"  {'.'.join(map(str, where))}: found " in str(caught.value)
 
 
+@cache
+def evaluated() -> dict[str, Any]:
+    """An evaluation of drawn predictions, with an interval wherever one can be."""
+    rng = np.random.default_rng(0)
+    p = rng.beta(2, 2, 80)
+    labels = (rng.random(80) < p).astype(int)
+    scores = metrics.evaluate(np.stack([1 - p, p], axis=1), labels, np.arange(80), CLASSES["melanoma"], 30, 1)
+    found = {"val": scores, "test": scores, "external": {"clinic": scores}, "leaky": False, "decision": "balanced"}
+    biases = {"non_melanoma": 0.5, "melanoma": -0.5}
+    return found | {"temperature": 1.5, "biases": biases, "train_key": "0123456789abcdef0123"}
+
+
 def put(*where: Any, value: Any = None, drop: bool = False) -> dict[str, Any]:
-    found: Any = committed(EVALUATION)
+    found: Any = json.loads(json.dumps(evaluated()))
     holder = found
     for key in where[:-1]:
         holder = holder[key]
@@ -198,6 +216,12 @@ def put(*where: Any, value: Any = None, drop: bool = False) -> dict[str, Any]:
         (put("val", "accuracy", drop=True), "val.accuracy: key is missing"),
         (put("recal", value=1), "recal: unknown key"),
         (put("val", "kappa_ci", value=[0, 1]), "val.kappa_ci: unknown key"),
+        (put("decision", value="best"), "decision: found 'best': Input should be 'balanced', 'likeliest' or 'cost'"),
+        (put("biases", value={"melanoma": 0.1}), "allowed, in this order: non_melanoma melanoma, or akiec bcc"),
+        (put("val", "decisions", "cost", value={}), "val.decisions.cost.accuracy: key is missing"),
+        (put("val", "decisions", "likeliest", drop=True), "allowed, in this order: balanced likeliest cost"),
+        (put("val", "melanoma", drop=True), "val.melanoma: key is missing"),
+        (put("val", "ece_ci", value=[0, 1]), "val.ece_ci: unknown key"),
         (put("leaky", value=0), "leaky: found 0: Input should be a valid boolean"),
         (put("val", "n", value=28.0), "val.n: found 28.0: Input should be a valid integer"),
         (put("val", "n", value=0), "val.n: found 0: Input should be greater than or equal to 1"),
@@ -240,24 +264,39 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_scores_are_read_by_name() -> None:
     """A number, its interval and all numbers can be asked for; a name that doesn't exist is an error."""
-    found = committed(EVALUATION)
+    found = put("test", "precision", value=None)
     scores = results.Evaluation.model_validate(found).test
     assert scores is not None
     assert scores.roc_auc == scores.value("roc_auc") == found["test"]["roc_auc"]
     assert scores.roc_auc_ci == scores.ci("roc_auc") == found["test"]["roc_auc_ci"]
     assert scores.precision is scores.ci("precision") is None
     assert scores.per_class["melanoma"].ci("recall") == found["test"]["per_class"]["melanoma"]["recall_ci"]
+    assert scores.melanoma.ci("slope") == found["test"]["melanoma"]["slope_ci"]
     for ask in (scores.value, scores.ci):
         with pytest.raises(KeyError):
             ask("kappa")
 
 
-def test_numbers_leave_out_what_is_absent() -> None:
-    """The ensemble has no operating points, and their absence isn't a score."""
-    ensemble = results.Comparison.model_validate(committed("metrics/compare/melanoma.json")).ensemble
-    assert ensemble is not None
-    assert tuple(ensemble.values()) == results.METRICS
-    assert {*results.METRICS} == {*metrics.METRICS}
+def test_numbers_leave_out_what_stands_beside_them() -> None:
+    """Intervals and p-values are no scores, but mean_p is one; parts of an evaluation aren't either."""
+    scores = results.Evaluation.model_validate(evaluated()).val
+    assert tuple(scores.values()) == results.METRICS
+    assert [*scores.melanoma.values()] == ["mean_p", "prevalence", "intercept", "slope", "ece", "roc_auc"]
+    told = {"roc_auc": 0.1, "roc_auc_ci": [0.0, 0.2], "roc_auc_p": 0.04, "roc_auc_p_holm": 0.12}
+    every = {name: None for name in ("balanced_accuracy", "average_precision", "recall", "log_loss")}
+    difference = results.Difference.model_validate({**told, **every})
+    assert difference.values() == {**every, "roc_auc": 0.1}
+    assert difference.roc_auc_p_holm == 0.12
+
+
+def test_an_ensemble_is_an_evaluation_without_a_training(tmp_path: Path) -> None:
+    """It has val, test, external cohorts, calibration and rule; and melanoma from diagnosis has all parts."""
+    ensemble = {name: value for name, value in evaluated().items() if name != "train_key"}
+    parts = {name: ensemble[name] for name in ("val", "test", "external")}
+    found = {"split": "test", "chosen": "a", "differences": {}, "ensemble": ensemble, "from_diagnosis": {"a": parts}}
+    assert_same_bytes(results.Comparison, {**found, "leaky": False}, tmp_path)
+    sealed = {**ensemble, "test": None, "external": {}}
+    assert_same_bytes(results.Comparison, {**found, "split": "val", "ensemble": sealed, "leaky": False}, tmp_path)
 
 
 def test_a_sealed_test_is_null_and_stays_so(tmp_path: Path) -> None:
@@ -318,5 +357,6 @@ def test_choices_are_those_of_the_parameters() -> None:
         return {*get_args(model.model_fields[name].annotation)}
 
     assert choices(results.Training, "monitor") == choices(params.Train, "monitor")
+    assert choices(results.Evaluation, "decision") == choices(params.Evaluate, "decision") == {*decisions.RULES}
     assert choices(results.Affine, "fill_mode") == choices(params.Augment, "fill_mode")
     assert {*committed("metrics/index.json")["cohorts"]["phantom"]["images_by_dx"]} == {*DIAGNOSES}

@@ -21,7 +21,10 @@ TABLES = {
     "audit": "data/audit.csv",
     "hair": "data/hair.csv",
     "predictions": f"data/predictions/{TASK}/{BACKBONE}.csv",
-    **{name: f"metrics/plots/{TASK}/{name}.csv" for name in ("roc", "precision_recall", "calibration", "confusion")},
+    **{
+        name: f"metrics/plots/{TASK}/{name}.csv"
+        for name in ("roc", "precision_recall", "calibration", "reliability", "confusion")
+    },
 }
 
 

@@ -6,10 +6,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from lesionbench.core.errors import UserError, list_faults
 from lesionbench.core.files import read_yaml
+from lesionbench.core.tasks import CLASSES
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -17,6 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 AutoOrCount = Literal["auto"] | Count
+AutoOrShare = Literal["auto"] | Share
 Task = Literal["melanoma", "diagnosis"]
 Backbone = Annotated[
     str, Field(pattern=r"^(resnet50|inception_v3|efficientnet_b4|efficientnet_lite0|timm:[A-Za-z0-9_.]+)$")
@@ -44,6 +46,7 @@ class Duplicates(Section):
 
 
 class Split(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     scheme: Literal["lesion", "image"]
     images: Literal["all", "one_per_lesion", "singletons"]
     val: Annotated[float, Field(gt=0, lt=1)]
@@ -118,6 +121,8 @@ class Train(Section):
     focal_gamma: Annotated[float, Field(ge=0)]
     monitor: Literal["average_precision", "roc_auc", "balanced_accuracy"]
     patience: Count
+    dropout: AutoOrShare
+    stochastic_depth: AutoOrShare
     weights: Annotated[str, Field(pattern=r"^(imagenet|none|weights/.+)$")]
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: AutoOrCount
@@ -132,6 +137,20 @@ class Evaluate(Section):
     batch_size: Count
     bootstrap: Natural
     sensitivities: list[Annotated[float, Field(gt=0, lt=1)]]
+    test: Literal["auto", "open", "sealed"]
+    decision: Literal["balanced", "likeliest", "cost"]
+    cost: dict[Task, list[list[Annotated[float, Field(ge=0)]]]] | None
+
+    @field_validator("cost")
+    @classmethod
+    def _square(cls, value: dict[Task, list[list[float]]] | None) -> dict[Task, list[list[float]]] | None:
+        for task, matrix in (value or {}).items():
+            classes = CLASSES[task]
+            if [len(row) for row in matrix] != [len(classes)] * len(classes):
+                found = f"{len(matrix)} rows of {' '.join(str(len(row)) for row in matrix)}"
+                wanted = f"{len(classes)} rows (true class) of {len(classes)} numbers (class named)"
+                raise ValueError(f"the matrix of {task} has {found}; it must have {wanted}: {', '.join(classes)}")
+        return value
 
 
 class Explain(Section):
@@ -171,6 +190,15 @@ class Params(Section):
     def _unique(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value):
             raise ValueError("an entry is listed twice")
+        return value
+
+    @field_validator("evaluate")
+    @classmethod
+    def _costed(cls, value: Evaluate, info: ValidationInfo) -> Evaluate:
+        if value.decision == "cost":
+            lacking = [task for task in info.data.get("tasks", []) if task not in (value.cost or {})]
+            if lacking:
+                raise ValueError(f"decision is cost, but cost has no matrix for {' and '.join(lacking)}; give one")
         return value
 
     @property

@@ -182,29 +182,37 @@ class ByBackbone(Table):
 
 
 class Roc(ByBackbone):
-    """metrics/plots/<task>/roc.csv: the ROC curve; of melanoma, or the mean over seven diagnoses."""
+    """metrics/plots/<task>/roc.csv: the ROC curve on val; of melanoma, or the mean over seven diagnoses."""
 
     fpr: float = number("false positive rate, 1 - specificity", 0, 1)
     tpr: float = number("true positive rate, sensitivity", 0, 1)
 
 
 class PrecisionRecall(ByBackbone):
-    """metrics/plots/<task>/precision_recall.csv: precision at each recall; of melanoma, or the mean over classes."""
+    """metrics/plots/<task>/precision_recall.csv: precision at each recall on val; of melanoma, or the mean."""
 
     recall: float = number("share of the positive images that are called positive", 0, 1)
     precision: float = number("share of the positive calls that are right", 0, 1)
 
 
 class Calibration(ByBackbone):
-    """metrics/plots/<task>/calibration.csv: reliability of the predicted class, by bins of confidence."""
+    """metrics/plots/<task>/calibration.csv: reliability of the likeliest class on val, by even bins."""
 
-    confidence: float = number("mean probability of the predicted class", 0, 1)
-    accuracy: float = number("share of right predictions", 0, 1)
+    confidence: float = number("mean probability of the likeliest class", 0, 1)
+    accuracy: float = number("share of images that are of that class", 0, 1)
+    n: int = number("images in the bin", 1)
+
+
+class Reliability(ByBackbone):
+    """metrics/plots/<task>/reliability.csv: reliability of p(melanoma) on val, by bins of as many images."""
+
+    p: float = number("mean probability of melanoma", 0, 1)
+    share: float = number("share of melanomas", 0, 1)
     n: int = number("images in the bin", 1)
 
 
 class Confusion(ByBackbone):
-    """metrics/plots/<task>/confusion.csv: one row an image and backbone."""
+    """metrics/plots/<task>/confusion.csv: one row an image of val and backbone."""
 
     actual: Text = text("true class")
     predicted: Text = text("predicted class")
@@ -226,6 +234,7 @@ TABLES: dict[str, type[Table]] = {
     "roc": Roc,
     "precision_recall": PrecisionRecall,
     "calibration": Calibration,
+    "reliability": Reliability,
     "confusion": Confusion,
 }
 

@@ -1,36 +1,134 @@
-"""Calibration: the temperature is found, and never makes things worse where it was fitted."""
+"""Calibration: temperature and biases are found, stay finite, and never make things worse where they were fitted."""
 
 import numpy as np
 import pytest
 from hypothesis import given
-from scipy.special import softmax
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
 from scores import draw_scores, seeds
 from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
 
 from lesionbench.evidence import calibration
+
+SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015  # of HAM10000's images
+
+
+def draw_labels(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One label an image, drawn from its probabilities."""
+    return (np.log(p) + rng.gumbel(size=p.shape)).argmax(axis=1)
+
+
+def even_network(n: int, seed: int, scale: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a network that takes HAM10000's classes for even and is too sure by `scale`, and labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(7).repeat(3), rng.choice(7, n - 21, p=SHARES)])
+    seen = 1.9 * np.eye(7)[labels] + rng.normal(size=(n, 7))
+    return scale * 1.9 * seen, labels  # by Bayes 1.9 * seen, without the log of the shares
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 8.0])
 @pytest.mark.parametrize("classes", [2, 7])
-def test_the_temperature_of_scaled_calibrated_logits_is_found(temperature: float, classes: int) -> None:
+def test_temperature_and_biases_are_found(temperature: float, classes: int) -> None:
+    """Logits that were made of true ones by a temperature and biases give both back."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (20_000, classes))
-    labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # drawn from softmax(logits)
-    assert calibration.fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.04)
+    biases = rng.normal(0, 1, classes)
+    biases -= biases.mean()
+    true = rng.normal(0, 2, (20_000, classes))
+    found, shifts = calibration.fit(temperature * (true - biases), draw_labels(softmax(true, axis=1), rng))
+    assert found == pytest.approx(temperature, rel=0.05)
+    assert shifts == pytest.approx(biases, abs=0.12)
 
 
-@given(seeds)
-def test_calibration_never_raises_its_own_log_loss(seed: int) -> None:
-    """Calibration on the same images never raises the log loss."""
-    p, labels, _ = draw_scores(seed, 60, 3)
-    logits = np.log(p) * 3
-    calibrated = calibration.probabilities(logits, calibration.fit_temperature(logits, labels))
-    assert sk.log_loss(labels, calibrated) <= sk.log_loss(labels, calibration.probabilities(logits, 1.0)) + 1e-9
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shifted_prior_is_moved_back(seed: int) -> None:
+    """After calibration on 1,500 images, 20,000 others have slope 1, intercept 0 and their own prevalence."""
+    temperature, biases = calibration.fit(*even_network(1500, seed))
+    logits, labels = even_network(20_000, 100 + seed)
+    p = calibration.probabilities(logits, temperature, biases)
+    raw = calibration.probabilities(logits, temperature, np.zeros(7))
+    melanoma = labels == 4
+    assert p.mean(axis=0) == pytest.approx(SHARES, abs=0.02)
+    assert raw[:, 5].mean() < SHARES[5] - 0.1  # what a temperature alone leaves
+    x = np.log(p[:, 4] / (1 - p[:, 4]))[:, None]
+    fitted = LogisticRegression(C=np.inf).fit(x, melanoma)
+    assert fitted.coef_[0, 0] == pytest.approx(1, abs=0.15)
+    assert p[:, 4].mean() == pytest.approx(melanoma.mean(), rel=0.2)
+    assert sk.log_loss(labels, p) < sk.log_loss(labels, raw) - 0.05
+
+
+def test_on_its_own_images_mean_p_is_the_prevalence() -> None:
+    """The priors on T and b move the mean probability of a class by less than an image of 1,500."""
+    logits, labels = even_network(1500, 0)
+    p = calibration.probabilities(logits, *calibration.fit(logits, labels))
+    assert np.abs(p.sum(axis=0) - np.bincount(labels)).max() < 1
+
+
+def loss_of(logits: np.ndarray, labels: np.ndarray, temperature: float, biases: float | np.ndarray) -> float:
+    return float(-log_softmax(logits / temperature + biases, axis=1)[np.arange(len(labels)), labels].mean())
+
+
+@given(seed=seeds, n=st.integers(10, 80), scale=st.sampled_from([0.2, 1, 5]), present=st.integers(1, 5))
+def test_it_is_never_worse_than_a_temperature_alone(seed: int, n: int, scale: float, present: int) -> None:
+    """On the images that it was fitted on, up to what the weak prior on log T costs."""
+    p, labels, _ = draw_scores(seed, n, 5)
+    labels = labels % present
+    logits = np.log(p) * scale
+    fitted = loss_of(logits, labels, *calibration.fit(logits, labels))
+    for log_t in np.linspace(np.log(0.05), np.log(20), 40):
+        assert fitted <= loss_of(logits, labels, np.exp(log_t), 0) + log_t**2 / 2 / n + 1e-6
+
+
+def test_a_class_with_three_images_gets_no_wild_bias() -> None:
+    """Three images of 400 teach a little, and new images of that class keep a probability that fits its share."""
+    rng = np.random.default_rng(3)
+    labels = np.r_[np.zeros(3, int), rng.integers(1, 7, 397)]
+    logits = 3 * np.eye(7)[labels] + rng.normal(0, 1.5, (400, 7))
+    temperature, biases = calibration.fit(logits, labels)
+    assert np.abs(biases).max() < 5
+    assert 0.3 < temperature < 3
+    assert calibration.probabilities(logits, temperature, biases)[:, 0].sum() == pytest.approx(3, abs=1)
+
+
+def test_a_class_without_an_image_becomes_rare() -> None:
+    """Of a class that val lacks, less than an image is expected there, and its bias is finite."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(1, 7, 400)
+    logits = 3 * np.eye(7)[labels] + rng.normal(0, 1.5, (400, 7))
+    temperature, biases = calibration.fit(logits, labels)
+    assert -8 < biases[0] < -1
+    assert calibration.probabilities(logits, temperature, biases)[:, 0].sum() < 1
+
+
+@pytest.mark.parametrize("scale", [0.01, 1, 1000])
+def test_perfect_separation_does_not_explode(scale: float) -> None:
+    """Where no image is mistaken, the likelihood has no maximum; the priors give one."""
+    labels = np.arange(70) % 7
+    logits = scale * np.eye(7)[labels]
+    temperature, biases = calibration.fit(logits, labels)
+    assert 0.05 <= temperature <= 20
+    assert biases == pytest.approx(np.zeros(7), abs=1e-3)
+    assert calibration.probabilities(logits, temperature, biases).max(axis=1).min() < 1 or scale == 1000
+
+
+@given(seed=seeds, n=st.integers(1, 40), exponent=st.integers(-3, 3), classes=st.sampled_from([2, 7]))
+def test_any_logits_give_the_same_finite_fit(seed: int, n: int, exponent: int, classes: int) -> None:
+    """T is in its range, the biases sum to 0 and lie within twice theirs, and a second fit says the same."""
+    rng = np.random.default_rng(seed)
+    logits, labels = rng.normal(0, 10.0**exponent, (n, classes)), rng.integers(0, classes, n)
+    temperature, biases = calibration.fit(logits, labels)
+    assert calibration.TEMPERATURES[0] <= temperature <= calibration.TEMPERATURES[1]
+    assert biases.sum() == pytest.approx(0, abs=1e-9)
+    assert np.abs(biases).max() <= 20
+    again = calibration.fit(logits, labels)
+    assert again[0] == temperature
+    assert (again[1] == biases).all()
 
 
 def test_probabilities_sum_to_one_and_keep_the_order() -> None:
+    """Logits of any size give probabilities; without biases the order of the classes is that of the logits."""
     logits = np.array([[1000.0, -1000.0, 3.0], [0.1, 0.2, 0.3]], np.float32)
-    p = calibration.probabilities(logits, 2.0)
+    p = calibration.probabilities(logits, 2.0, np.zeros(3))
     assert p.dtype == np.float64
     assert p.sum(axis=1) == pytest.approx([1, 1])
     assert p.argmax(axis=1).tolist() == [0, 2]

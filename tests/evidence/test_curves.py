@@ -5,11 +5,19 @@ import pandas as pd
 import pytest
 from scores import draw_predictions
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
-from lesionbench.core.tasks import CLASSES, numbers
-from lesionbench.evidence import curves, decisions, metrics, predictions
+from lesionbench.core.tasks import CLASSES, melanoma_column, numbers
+from lesionbench.evidence import curves, decisions, metrics, names, predictions
 
 TWO, SEVEN = CLASSES["melanoma"], CLASSES["diagnosis"]
+FIGURES = {"roc", "precision_recall", "calibration", "confusion"}
+
+
+def draw(seed: int, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Predictions with decisions, which are not the likeliest classes."""
+    table = draw_predictions(seed, classes)
+    return table.assign(called=(predictions.probabilities(table, classes) / np.arange(1, len(classes) + 1)).argmax(1))
 
 
 def test_roc_curves_are_scikit_learn_s() -> None:
@@ -54,24 +62,52 @@ def test_curves_of_a_class_that_is_missing_are_left_out() -> None:
     assert len(curves.precision_recall_curves({"a": seven}, SEVEN)) == curves.CURVE_POINTS - 1
 
 
-def test_the_confusion_has_a_row_an_image_and_backbone() -> None:
-    tables = {"a": draw_predictions(0, SEVEN), "b": draw_predictions(1, SEVEN)}
+def test_the_confusion_follows_the_decisions() -> None:
+    """The confusion has a row an image and backbone, and counts what was decided, not what is likeliest."""
+    tables = {"a": draw(0, SEVEN), "b": draw(1, SEVEN)}
     found = curves.confusion(tables, SEVEN)
     assert len(found) == 600
     own = found[found["backbone"].eq("b")]
-    p, labels = predictions.probabilities(tables["b"], SEVEN), numbers(tables["b"]["label"], SEVEN)
+    labels = numbers(tables["b"]["label"], SEVEN)
     counts = pd.crosstab(own["actual"], own["predicted"]).reindex(index=SEVEN, columns=SEVEN, fill_value=0)
-    assert (counts.to_numpy() == sk.confusion_matrix(labels, p.argmax(axis=1))).all()
+    assert (counts.to_numpy() == sk.confusion_matrix(labels, tables["b"]["called"])).all()
+    likeliest = predictions.probabilities(tables["b"], SEVEN).argmax(axis=1)
+    assert (counts.to_numpy() != sk.confusion_matrix(labels, likeliest)).any()
 
 
 @pytest.mark.parametrize("classes", [TWO, SEVEN])
-def test_the_calibration_curve_adds_up_to_the_ece(classes: tuple[str, ...]) -> None:
+def test_calibration_is_of_the_likeliest_class(classes: tuple[str, ...]) -> None:
+    """Bins add up to all images, to their mean confidence and to the share that scikit-learn calls accuracy."""
     table = draw_predictions(0, classes)
     curve = curves.calibration({"a": table}, classes)
-    assert curve["n"].sum() == len(table)
-    gap = (curve["n"] * (curve["accuracy"] - curve["confidence"]).abs()).sum() / len(table)
     p, labels = predictions.probabilities(table, classes), numbers(table["label"], classes)
-    assert gap == pytest.approx(metrics.compute(p, labels, np.ones((1, len(p))))["ece"][0], abs=1e-5)
+    assert curve["n"].sum() == len(table)
+    assert np.average(curve["confidence"], weights=curve["n"]) == pytest.approx(p.max(axis=1).mean(), abs=1e-5)
+    accuracy = sk.accuracy_score(labels, p.argmax(axis=1))
+    assert np.average(curve["accuracy"], weights=curve["n"]) == pytest.approx(accuracy, abs=1e-5)
+
+
+@pytest.mark.parametrize("classes", [TWO, SEVEN])
+def test_reliability_is_scikit_learn_s(classes: tuple[str, ...]) -> None:
+    """Bins of p(melanoma) hold about as many images each, and are those of scikit-learn's calibration curve."""
+    table, melanoma = draw_predictions(0, classes), classes[melanoma_column(classes)]
+    curve = curves.reliability({"a": table}, classes)
+    share, p = calibration_curve(table["label"].eq(melanoma), table[f"p_{melanoma}"], n_bins=15, strategy="quantile")
+    assert curve["n"].between(19, 21).all()
+    np.testing.assert_allclose(curve["p"], p, atol=1e-5)
+    np.testing.assert_allclose(curve["share"], share, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [TWO, SEVEN])
+def test_true_probabilities_lie_on_the_diagonal(classes: tuple[str, ...]) -> None:
+    """Labels drawn from the probabilities themselves give shares that are those probabilities, but for chance."""
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.full(len(classes), 0.5), size=6000)
+    labels = np.array(classes)[(p.cumsum(axis=1) > rng.random((6000, 1))).argmax(axis=1)]
+    table = pd.DataFrame({"label": labels, **{f"p_{name}": p[:, c] for c, name in enumerate(classes)}})
+    curve = curves.reliability({"a": table}, classes)
+    error = np.sqrt(curve["p"] * (1 - curve["p"]) / curve["n"])
+    assert ((curve["p"] - curve["share"]).abs() < 4 * error + 0.005).all()
 
 
 @pytest.mark.parametrize(
@@ -92,14 +128,16 @@ def test_the_figures_hold_a_line_and_a_matrix_a_backbone() -> None:
     lines = curves.draw_lines(roc, "fpr", "tpr", "ROC", {"a": "a (0.8)", "b": "b (0.9)"}, diagonal=True).axes[0]
     assert [text.get_text() for text in lines.get_legend().get_texts()] == ["a (0.8)", "b (0.9)"]
     assert len(lines.get_lines()) == 3
-    matrix = curves.draw_confusion(curves.confusion(tables, TWO), TWO, "Confusion").axes[1]
+    decided = {name: draw(0, TWO) for name in tables}
+    matrix = curves.draw_confusion(curves.confusion(decided, TWO), TWO, "Confusion").axes[1]
     numbers = [int(text.get_text()) for text in matrix.texts]
     assert sum(numbers) == 300
 
 
-@pytest.mark.parametrize("classes", [TWO, SEVEN])
-def test_all_curves_are_tabulated_and_drawn_with_the_scores(classes: tuple[str, ...]) -> None:
-    tables = {"a": draw_predictions(0, classes), "b": draw_predictions(1, classes)}
+@pytest.mark.parametrize(("classes", "split"), [(TWO, "test"), (SEVEN, "val")])
+def test_titles_name_split_n_and_rule(classes: tuple[str, ...], split: str) -> None:
+    """All figures say what they are of; the legends hold the scores; seven classes have two reliability diagrams."""
+    tables = {"a": draw(0, classes), "b": draw(1, classes)}
     data = curves.tabulate(tables, classes)
     scores = {
         name: metrics.evaluate(
@@ -107,11 +145,18 @@ def test_all_curves_are_tabulated_and_drawn_with_the_scores(classes: tuple[str, 
         )
         for name, table in tables.items()
     }
-    drawn = curves.draw(data, classes, scores)
-    assert set(drawn) == set(data) == {"roc", "precision_recall", "confusion", "calibration"}
+    drawn = curves.draw(data, classes, scores, split, "balanced")
+    assert set(drawn) == FIGURES
+    assert set(data) == {*FIGURES, "reliability"}
     legend = [text.get_text() for text in drawn["roc"].axes[0].get_legend().get_texts()]
     assert legend == [f"{name} ({each['roc_auc']:.2f})" for name, each in scores.items()]
-    assert "n = 300" in drawn["confusion"].get_suptitle()
+    assert drawn["confusion"].get_suptitle() == (
+        f"Confusion, {split}, n = 300 images; decision balanced: {names.RULES['balanced']}"
+    )
+    titles = [axes.get_title() for axes in drawn["calibration"].axes]
+    assert len(titles) == (1 if classes == TWO else 2)
+    assert all(f"{split}, n = 300 images" in title for title in [*titles, drawn["roc"].axes[0].get_title()])
+    assert "95 %" not in drawn["roc"].axes[0].get_title()  # nothing was resampled
 
 
 def test_the_learning_curves_have_a_line_a_backbone_and_loss() -> None:

@@ -29,7 +29,8 @@ def make_run(scheme: str, seed: int, known: float, classes: int = 7) -> leak_cos
     truth = np.eye(7)[test["label"].map(CLASSES.index)]
     logits = rng.normal(size=(len(test), 7)) + truth * (1 + known * sibling[:, None])
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return leak_cost.Run(scheme, test.assign(**{f"p_{name}": p[:, c] for c, name in enumerate(CLASSES)}), split)
+    test = test.assign(**{f"p_{name}": p[:, c] for c, name in enumerate(CLASSES)}, called=p.argmax(axis=1))
+    return leak_cost.Run(scheme, test, split)
 
 
 def gather(known: float, **options: Any) -> pd.DataFrame:

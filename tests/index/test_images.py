@@ -4,11 +4,14 @@ import contextlib
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import sections
+import splitting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,6 +21,7 @@ from lesionbench.core.files import sha256
 from lesionbench.core.tasks import DIAGNOSES
 from lesionbench.images import read_rgb
 from lesionbench.index import images, quality
+from lesionbench.split import assign
 
 ONE_HOT = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
 HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset"
@@ -154,7 +158,7 @@ def raw(tmp_path: Path, photo: np.ndarray) -> Path:
 
 def test_the_index_has_one_row_an_image_sorted_by_id(raw: Path) -> None:
     """The index has one row an image of all cohorts sorted by id."""
-    table = images.build_index(raw, "mine", None, 0)
+    table = images.build_index(raw, "mine")
     assert list(table.columns) == images.COLUMNS
     assert table["image_id"].tolist() == ["E1", "I1", "I2", "I3", "I4"]
     assert table["cohort"].tolist() == ["other", *["mine"] * 4]
@@ -167,16 +171,16 @@ def test_the_index_has_one_row_an_image_sorted_by_id(raw: Path) -> None:
 
 
 def test_the_index_does_not_depend_on_row_order(raw: Path) -> None:
-    straight = images.build_index(raw, "mine", None, 0)
+    straight = images.build_index(raw, "mine")
     write(raw / "metadata.csv", GOOD[::-1])
-    pd.testing.assert_frame_equal(images.build_index(raw, "mine", None, 0), straight)
+    pd.testing.assert_frame_equal(images.build_index(raw, "mine"), straight)
 
 
 def test_images_and_rows_that_do_not_match_are_all_named(raw: Path) -> None:
     (raw / "images" / "I1.jpg").unlink()
     (raw / "images" / "I3.jpg").rename(raw / "images" / "I9.jpg")
     with pytest.raises(UserError, match="3 found") as caught:
-        images.build_index(raw, "mine", None, 0)
+        images.build_index(raw, "mine")
     assert all(part in str(caught.value) for part in ("row of I1", "row of I3", "I9.jpg has no row"))
 
 
@@ -184,7 +188,7 @@ def test_all_damaged_images_are_named_at_once(raw: Path) -> None:
     (raw / "images" / "I1.jpg").write_bytes(b"")
     (raw / "images" / "I4.jpg").write_text("not found")
     with pytest.raises(UserError, match="2 found") as caught:
-        images.build_index(raw, "mine", None, 0)
+        images.build_index(raw, "mine")
     assert "I1.jpg is an empty file" in str(caught.value)
     assert "I4.jpg is not a JPEG or PNG image" in str(caught.value)
 
@@ -194,7 +198,7 @@ def test_an_image_id_in_two_cohorts_is_refused(raw: Path) -> None:
     (folder / "images" / "E1.jpg").rename(folder / "images" / "I1.jpg")
     write(folder / "labels.csv", ["I1,0,1,0,0,0,0,0"], ONE_HOT)
     with pytest.raises(UserError, match="two cohorts") as caught:
-        images.build_index(raw, "mine", None, 0)
+        images.build_index(raw, "mine")
     assert "I1 in mine" in str(caught.value)
     assert "I1 in other" in str(caught.value)
 
@@ -203,12 +207,12 @@ def test_an_image_id_in_two_cohorts_is_refused(raw: Path) -> None:
 def test_an_external_cohort_by_a_name_that_is_taken_is_refused(raw: Path, name: str) -> None:
     (raw / "external" / "other").rename(raw / "external" / name)
     with pytest.raises(UserError, match=f"called {name}; rename"):
-        images.build_index(raw, "mine", None, 0)
+        images.build_index(raw, "mine")
 
 
 def test_the_summary_counts_what_is_there_and_what_is_missing(raw: Path) -> None:
     write(raw / "metadata.csv", [*GOOD[:3], GOOD[3].replace("follow_up", "").replace("trunk", "unknown")])
-    found = images.summarise(images.build_index(raw, "mine", None, 0))
+    found = images.summarise(images.build_index(raw, "mine"))
     zero = dict.fromkeys(DIAGNOSES, 0)
     assert found["mine"] == {
         "images": 4,
@@ -256,10 +260,18 @@ def many() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["lesion_id", "image_id", "dx"])
 
 
+def dealt(table: pd.DataFrame, **options: Any) -> pd.Series:
+    return assign.deal(table.assign(source="a"), splitting.NO_PAIRS, sections.split(**options))
+
+
+def subset(table: pd.DataFrame, wanted: int, seed: int = 0, **options: Any) -> pd.DataFrame:
+    return images.subset_lesions(table, wanted, dealt(table, **options), seed)
+
+
 @pytest.mark.parametrize("wanted", [20, 33, 50, 77, 100, 151, 199])
 def test_max_lesions_keeps_so_many_with_all_their_images(many: pd.DataFrame, wanted: int) -> None:
     """Max_lesions keeps exactly so many with all their images."""
-    kept = images.subset_lesions(many, wanted, 0)
+    kept = subset(many, wanted)
     assert kept["lesion_id"].nunique() == wanted
     whole = many.groupby("lesion_id").size()
     assert (kept.groupby("lesion_id").size() == whole[kept["lesion_id"].unique()]).all()
@@ -268,23 +280,54 @@ def test_max_lesions_keeps_so_many_with_all_their_images(many: pd.DataFrame, wan
 @pytest.mark.parametrize("wanted", [50, 100])
 def test_max_lesions_keeps_the_shares_of_the_diagnoses(many: pd.DataFrame, wanted: int) -> None:
     of_all = many.drop_duplicates("lesion_id")["dx"].value_counts() * wanted / 200
-    kept = images.subset_lesions(many, wanted, 0).drop_duplicates("lesion_id")["dx"].value_counts()
+    kept = subset(many, wanted).drop_duplicates("lesion_id")["dx"].value_counts()
     assert set(kept.index) == set(of_all.index)
     assert (kept - of_all).abs().max() <= 1
 
 
+@pytest.mark.parametrize("images_kept", ["all", "singletons"])
+@pytest.mark.parametrize("wanted", [30, 47, 100])
+def test_max_lesions_keeps_each_diagnosis_in_each_part(many: pd.DataFrame, wanted: int, images_kept: str) -> None:
+    """Wherever it keeps three or more lesions of a diagnosis, and about in the shares that the whole split has."""
+    many = many[many["dx"].ne("df")]
+    parts = dealt(many, images=images_kept)
+    lesions = images.subset_lesions(many, wanted, parts, 0).drop_duplicates("lesion_id")
+    found = pd.crosstab(lesions["dx"], lesions["image_id"].map(parts))
+    enough = found[found.sum(axis=1).ge(3)]
+    assert len(enough) >= 3
+    assert enough[["train", "val", "test"]].gt(0).all().all()
+    whole = many.drop_duplicates("lesion_id")
+    wanted_share = pd.crosstab(whole["dx"], whole["image_id"].map(parts), normalize="index")
+    assert (found - wanted_share.mul(found.sum(axis=1), axis=0)).abs().max().max() < 2.1
+
+
+def test_fewer_lesions_than_parts_stand_in_the_largest(many: pd.DataFrame) -> None:
+    many = many[many["dx"].ne("df")]
+    lesions = subset(many, 4).drop_duplicates("lesion_id")
+    assert set(lesions["image_id"].map(dealt(many))) == {"train"}
+    assert set(lesions["dx"]) == set(many["dx"])
+
+
 def test_max_lesions_does_not_depend_on_row_order(many: pd.DataFrame) -> None:
-    straight = images.subset_lesions(many, 60, 5)["image_id"]
-    mixed = images.subset_lesions(many.sample(frac=1, random_state=3), 60, 5)["image_id"]
+    straight = subset(many, 60, 5)["image_id"]
+    mixed = subset(many.sample(frac=1, random_state=3), 60, 5)["image_id"]
     assert sorted(straight) == sorted(mixed)
-    assert sorted(straight) != sorted(images.subset_lesions(many, 60, 6)["image_id"])
+    assert sorted(straight) != sorted(subset(many, 60, 6)["image_id"])
 
 
 def test_max_lesions_beyond_what_there_is_keeps_all(many: pd.DataFrame) -> None:
-    assert images.subset_lesions(many, 200, 0).equals(many)
-    assert images.subset_lesions(many, 5000, 0).equals(many)
+    assert subset(many, 200).equals(many)
+    assert subset(many, 5000).equals(many)
 
 
 def test_max_lesions_too_small_for_the_diagnoses_is_refused(many: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="max_lesions"):
-        images.subset_lesions(many, 3, 0)
+        subset(many, 3)
+
+
+def test_the_index_holds_what_is_chosen_of_the_own_cohort(raw: Path) -> None:
+    whole = images.build_index(raw, "mine")
+    index = images.build_index(raw, "mine", lambda table: table[table["dx"].eq("nv")])
+    kept = whole[whole["cohort"].ne("mine") | whole["dx"].eq("nv")]
+    assert 0 < len(index) < len(whole)
+    assert index["image_id"].tolist() == kept["image_id"].tolist()

@@ -1,5 +1,6 @@
 """Facts about the real HAM10000, where a copy of it lies beside the project."""
 
+import hashlib
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import sections
+import splitting
 
 from lesionbench import params
+from lesionbench.core import files
 from lesionbench.duplicates import pairs as duplicates
 from lesionbench.duplicates import search
 from lesionbench.hair import remove
+from lesionbench.index import images as indexes
 from lesionbench.index import metadata as tables
 from lesionbench.split import assign
 
@@ -39,7 +43,7 @@ def pairs(metadata: pd.DataFrame) -> pd.DataFrame:
 
 def run(metadata: pd.DataFrame, pairs: pd.DataFrame, **options: object) -> pd.DataFrame:
     table = metadata.rename(columns={"dataset": "source"}).assign(cohort="ham10000")
-    return assign.split_images(table, pairs, "ham10000", sections.split(**options), 42)
+    return splitting.split(table, pairs, "ham10000", sections.split(**{"seed": 42, **options}), pairs)
 
 
 def test_the_metadata_is_what_was_published(metadata: pd.DataFrame) -> None:
@@ -75,6 +79,46 @@ def test_no_lesion_stands_in_two_splits_and_shares_are_right(metadata: pd.DataFr
         assert (rows["dx"].value_counts(normalize=True) - overall).abs().max() < 0.01
     by_dx = pd.crosstab(table["dx"], table["split"], normalize="index")
     assert (by_dx - wanted).abs().max().max() < 0.03
+
+
+def test_the_test_lesions_are_those_of_all_versions(metadata: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """Whoever compares with an earlier run compares on the same lesions."""
+    merged = pd.concat([pairs[["image_id_a", "image_id_b"]], files.read_csv(assign.FOUND_PAIRS)])
+    table = run(metadata, merged)
+    held = sorted(table.loc[table["split"].eq("test"), "image_id"])
+    assert len(held) == 1496
+    assert hashlib.sha256(" ".join(held).encode()).hexdigest()[:12] == "7cb6afedf373"
+    assert table["group_id"].nunique() == 7_389
+
+
+@pytest.mark.parametrize("options", [{}, {"images": "singletons"}, {"folds": 3}, {"holdout_source": "rosendahl"}])
+@pytest.mark.parametrize("wanted", [300, 600, 2000])
+def test_a_subset_leaves_each_lesion_on_its_side(
+    metadata: pd.DataFrame, pairs: pd.DataFrame, wanted: int, options: dict[str, object]
+) -> None:
+    """All lesions but those that content joins and no list knows: here every fiftieth lesion is joined to another."""
+    section = sections.split(**{"seed": 42, **options})
+    whole = metadata.rename(columns={"dataset": "source"}).assign(cohort="ham10000")
+    ids = whole.drop_duplicates("lesion_id")["image_id"].sample(frac=0.02, random_state=0).to_numpy()
+    late = pd.DataFrame(ids[: len(ids) // 2 * 2].reshape(-1, 2), columns=["image_id_a", "image_id_b"])
+    merged = pd.concat([pairs[late.columns], files.read_csv(assign.FOUND_PAIRS), late], ignore_index=True)
+    dealt = assign.deal(whole, pairs, section)
+    full = assign.split_images(whole, merged, "ham10000", section, dealt).set_index("image_id")
+    part = indexes.subset_lesions(whole, wanted, dealt, 42)
+    within = merged[merged.isin(set(part["image_id"])).all(axis=1)]
+    table = assign.split_images(part, within, "ham10000", section, dealt).set_index("image_id")
+    assert table["lesion_id"].nunique() == wanted
+    assert assign.find_leaks(table) == []
+    joined = full["group_id"].isin(full.loc[ids, "group_id"])
+    other = table["split"].ne(full.loc[table.index, "split"])
+    assert not other[~joined[table.index]].any()
+    assert table.loc[other, "lesion_id"].nunique() <= 0.02 * wanted
+    by_dx = pd.crosstab(table["dx"], table["split"])[["train", "val", "test"]]
+    assert by_dx.gt(0).all().all()
+    if not options:
+        assert (
+            table["split"].value_counts(normalize=True) - full["split"].value_counts(normalize=True)
+        ).abs().max() < 0.02
 
 
 @pytest.mark.parametrize(("images", "n"), [("all", 10_015), ("one_per_lesion", 7_470), ("singletons", 5_514)])
@@ -127,7 +171,7 @@ def test_hair_is_found_on_some_images_and_never_on_most_of_one(root: Path) -> No
     with zipfile.ZipFile(DATA / "images.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
         chosen = [names[i] for i in np.linspace(0, len(names) - 1, 24).round().astype(int)]
-        files = [np.frombuffer(archive.read(name), np.uint8) for name in chosen]
-    shares = [remove.hair_mask(cv2.imdecode(each, cv2.IMREAD_COLOR_RGB), section).mean() for each in files]
+        encoded = [np.frombuffer(archive.read(name), np.uint8) for name in chosen]
+    shares = [remove.hair_mask(cv2.imdecode(each, cv2.IMREAD_COLOR_RGB), section).mean() for each in encoded]
     assert max(shares) < 0.4
     assert sum(share > 0 for share in shares) > 4

@@ -33,7 +33,7 @@ def replace(path: Path, old: str, new: str) -> None:
             "params.yaml",
             "evaluate:\n  batch_size: 64\n  bootstrap: 50",
             "evaluate:\n  batch_size: 64\n  bootstrap: 40",
-            [f"evaluate{OWN}", "report"],
+            [f"compare@{TASK}", f"evaluate{OWN}", "report"],
         ),
         ("params.yaml", "compare:\n  bootstrap: 50", "compare:\n  bootstrap: 40", [f"compare@{TASK}", "report"]),
         ("params.yaml", "epochs: 2", "epochs: 3", [f"train{OWN}", "report"]),

@@ -7,39 +7,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import drawn_results
 import numpy as np
 import pytest
 from mini_pipeline import dump_yaml, read_yaml
 from safetensors.numpy import save_file
-from scores import draw_predictions
 
 from lesionbench.core import files
-from lesionbench.core.tasks import CLASSES, numbers
-from lesionbench.evidence import metrics, predictions
 from lesionbench.networks.model_file import FIELDS
 from lesionbench.tracking import runs
 
 ROOT = Path(__file__).parents[2]
-KEY = "0123456789abcdef0123"
+KEY = drawn_results.KEY
 
 
 def trained(key: str = KEY) -> dict[str, Any]:
     """As metrics/train/<task>/<backbone>.json."""
-    names = ("train_loss", "val_average_precision", "val_balanced_accuracy", "val_loss", "val_roc_auc")
-    rows = [{"epoch": n, **dict.fromkeys(names, 0.5 / (n + 1)), "learning_rate": 0.001} for n in range(2)]
-    best = {name: rows[1][name] for name in names}
-    fixed = {"best_epoch": 2, "epochs": 2, "n_train": 5, "parameters": 3, "monitor": "roc_auc", "weights": "none"}
-    return {**fixed, "train_key": key, **best, "history": rows}
+    return drawn_results.trained(key)
 
 
-def evaluated(key: str = KEY) -> dict[str, Any]:
+def evaluated(key: str = KEY, opened: bool = True) -> dict[str, Any]:
     """As metrics/evaluate/<task>/<backbone>.json; the recall on test is undefined."""
-    classes = CLASSES["melanoma"]
-    table = draw_predictions(0, classes)
-    p, labels = predictions.probabilities(table, classes), numbers(table["label"], classes)
-    scores = metrics.evaluate(p, labels, table["group_id"].to_numpy(), classes, 0, 0)
-    parts = {"val": scores, "test": {**scores, "roc_auc": 0.9, "recall": None}, "external": {}}
-    return {**parts, "leaky": False, "temperature": 1.0, "train_key": key}
+    found = drawn_results.metrics(opened)["evaluate/melanoma/resnet50"]
+    if opened:
+        found["test"] |= {"roc_auc": 0.9, "recall": None}
+    return {**found, "train_key": key}
 
 
 @pytest.fixture
@@ -88,6 +80,17 @@ def test_a_fresh_clone_s_mlflow_is_filled_from_files(workspace: Path) -> None:
     assert run.data.metrics["test_roc_auc"] == 0.9
     assert len(runs.connect().get_metric_history(run.info.run_id, "train_loss")) == 2
     assert len(list((workspace / "mlruns").rglob("resnet50.safetensors"))) == 1
+
+
+def test_a_sealed_evaluation_is_tracked_by_val(workspace: Path) -> None:
+    """While the test split is sealed, the run gets the calibrated scores of val, and no other."""
+    files.write_json(workspace / "metrics/evaluate/melanoma/resnet50.json", evaluated(opened=False))
+    assert track(workspace).returncode == 0
+    (run,) = runs_of()
+    val = evaluated(opened=False)["val"]
+    assert run.data.metrics["val_roc_auc"] == pytest.approx(val["roc_auc"])
+    assert run.data.metrics["val_brier_skill"] == pytest.approx(val["brier_skill"])
+    assert not [name for name in run.data.metrics if name.startswith(("test_", "clinic_"))]
 
 
 def test_scores_of_another_training_are_not_given_to_a_model(workspace: Path) -> None:

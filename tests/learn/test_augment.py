@@ -107,19 +107,33 @@ def test_affine_equals_keras(image: np.ndarray, fill_mode: str) -> None:
         assert np.abs(ours - theirs).mean() < 0.5
 
 
-def test_the_transform_applies_keras_s_matrix(image: np.ndarray) -> None:
+@pytest.mark.parametrize("fill_mode", ["nearest", "reflect", "constant", "wrap"])
+def test_the_transform_is_keras_s(image: np.ndarray, fill_mode: str) -> None:
     height, width = image.shape[:2]
-    transform = build_affine(shear=15)
-    for seed in range(20):
+    transform = build_affine(shear=15, fill_mode=fill_mode)
+    for seed in range(60):
         shares = np.random.default_rng(seed).uniform(size=6).tolist()
         transform.py_random = Fixed(shares)
         a, b, c, d, e, f = (2 * share - 1 for share in shares)
         theirs = keras_apply_affine_transform(
-            image, 20 * a, 0.2 * b * height, 0.2 * c * width, 15 * d, 1 + 0.2 * e, 1 + 0.2 * f
+            image, 20 * a, 0.2 * b * height, 0.2 * c * width, 15 * d, 1 + 0.2 * e, 1 + 0.2 * f, fill_mode
         )
         ours = transform(image=image)["image"]
         assert ours.shape == image.shape
-        assert np.abs(ours - theirs).max() < 2.5
+        assert np.abs(ours - theirs).max() < 2.2
+        assert np.abs(ours - theirs).mean() < 0.5
+
+
+@pytest.mark.parametrize("fill_mode", ["constant", "wrap"])
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (0.5, 0.75, 0.25), (0.5, 0.5, 0.9)])
+def test_whole_shifts_fill_the_rim_as_keras_does(fill_mode: str, shares: tuple[float, ...]) -> None:
+    """No rotation: places fall on the last pixel's centre exactly, which is inside."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    transform = augment.build(compile_policy(STILL | {"height_shift": 0.2, "width_shift": 0.2, "fill_mode": fill_mode}))
+    transform[0].py_random = Fixed([*shares, 0.5, 0.5, 0.5])
+    _, down, right = (2 * share - 1 for share in shares)
+    theirs = keras_apply_affine_transform(image, 0, 8 * down, 8 * right, 0, 1, 1, fill_mode)
+    assert np.abs(transform[0](image=image)["image"] - theirs).max() < 2.2
 
 
 def test_constant_fills_with_black_and_nearest_does_not(image: np.ndarray) -> None:

@@ -2,9 +2,11 @@
 
 import copy
 import dataclasses
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path:
      {"learning_rate": 0.1}, {"weight_decay": 0.2}, {"label_smoothing": 0.3}, {"class_balance": "focal"},
      {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2},
      {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2}, {"strategy": "ddp"},
-     {"compile": True}],
+     {"compile": True}, {"dropout": 0.2}, {"stochastic_depth": 0.2}],
     ids=lambda changed: next(iter(changed)),
 )  # fmt: skip
 def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, Any]) -> None:
@@ -111,15 +113,17 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "models"
 
 
-def fill(folder: Path, size: int = 10) -> None:
-    (folder / MODEL).write_bytes(bytes(size))
-    (folder / RESULTS).write_text('{"epochs": 3}')
+RESTORED = {"epochs": 3}
+SIZE = 1000  # bytes of an entry
+MODEL_SIZE = SIZE - len(json.dumps({"model_sha256": "0" * 64, "results": RESTORED}, indent=2) + "\n")
 
 
-def keep(key: str, size: int = 87, used: float | None = None) -> Path:
-    """An entry as a training leaves it: 13 bytes of results, and a model."""
+def keep(key: str, used: float | None = None) -> Path:
+    """An entry as a training leaves it, of SIZE bytes: its results, and a model."""
     found = finished.entry(key)
-    finished.keep(found, lambda folder: fill(folder, size))
+    model = found.parents[2] / "trained.safetensors"
+    model.write_bytes(bytes(MODEL_SIZE))
+    finished.keep(found, model, RESTORED)
     if used is not None:
         os.utime(found, (used, used))
     return found
@@ -136,11 +140,20 @@ def test_an_entry_is_named_by_its_key_and_the_packages(store: Path, monkeypatch:
         assert finished.entry("k1") not in (found, *store.parent.iterdir())
 
 
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"])
+def test_another_machine_has_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What changes the last digits of a training names another entry, and no other key."""
+    monkeypatch.setenv(name, "0")
+    found = finished.entry("k1")
+    monkeypatch.setenv(name, "1")
+    assert finished.entry("k1") != found
+
+
 def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     found = keep("k1")
     for _ in range(2):
-        assert finished.restore(found, tmp_path / "deep/a.safetensors") == {"epochs": 3}
-        assert (tmp_path / "deep/a.safetensors").read_bytes() == bytes(87)
+        assert finished.restore(found, tmp_path / "deep/a.safetensors") == RESTORED
+        assert (tmp_path / "deep/a.safetensors").read_bytes() == bytes(MODEL_SIZE)
 
 
 @pytest.mark.parametrize("gone", [(), (MODEL,), (RESULTS,), (MODEL, RESULTS)])
@@ -153,7 +166,17 @@ def test_an_entry_that_is_not_whole_is_none(tmp_path: Path, gone: tuple[str, ...
     assert finished.restore(found, tmp_path / "a.safetensors") is None
     assert (tmp_path / "a.safetensors").read_text() == "before"
     keep("k1")
-    assert finished.restore(found, tmp_path / "a.safetensors") == {"epochs": 3}
+    assert finished.restore(found, tmp_path / "a.safetensors") == RESTORED
+
+
+@pytest.mark.parametrize("damage", [lambda model: b"", lambda model: model[:-3], lambda model: b"1" + model[1:]])
+@pytest.mark.parametrize("name", [MODEL, RESULTS])
+def test_a_damaged_entry_is_none(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    """A loss of power may leave a part of a file."""
+    found = keep("k1")
+    (found / name).write_bytes(damage((found / name).read_bytes()))
+    assert finished.restore(found, tmp_path / "a.safetensors") is None
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_a_full_disk_is_no_missing_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,13 +189,17 @@ def test_a_full_disk_is_no_missing_entry(tmp_path: Path, monkeypatch: pytest.Mon
         finished.restore(found, tmp_path / "a.safetensors")
 
 
-def test_an_entry_that_cannot_be_made_whole_is_not_there() -> None:
-    def fail(folder: Path) -> None:
-        (folder / MODEL).touch()
-        raise ZeroDivisionError
+def test_an_entry_that_cannot_be_made_costs_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training has its files already; the cache has nothing rather than a part."""
 
-    with pytest.raises(ZeroDivisionError):
-        finished.keep(finished.entry("k1"), fail)
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    keep("k1")
+    assert "not kept in the cache" in capsys.readouterr().err
     assert not finished.entry("k1").exists()
 
 
@@ -183,15 +210,15 @@ def names(store: Path) -> list[str]:
 def test_what_nobody_used_for_longest_goes_first(tmp_path: Path, store: Path) -> None:
     now = time.time()
     for age, key in enumerate(("new", "middle", "old")):
-        keep(key, 87, now - 100 * (age + 1))
-    finished.remove_unused(kept=300)
+        keep(key, now - 100 * (age + 1))
+    finished.remove_unused(kept=3 * SIZE)
     assert names(store) == ["middle", "new", "old"]
     assert finished.restore(finished.entry("old"), tmp_path / "a")
-    finished.remove_unused(kept=299)
+    finished.remove_unused(kept=3 * SIZE - 1)
     assert names(store) == ["new", "old"]
-    finished.remove_unused(kept=100)
+    finished.remove_unused(kept=SIZE)
     assert names(store) == ["old"]
-    finished.remove_unused(kept=99)
+    finished.remove_unused(kept=SIZE - 1)
     assert names(store) == []
 
 
@@ -209,14 +236,15 @@ def test_what_killed_runs_left_in_the_store_goes(store: Path) -> None:
 
 WRITER = """
 import sys
+from pathlib import Path
 from lesionbench.learn import finished
 
-def write(folder):
-    (folder / finished.MODEL).write_bytes(b"mod")
+def stop(*_):
     print("half", flush=True)
     sys.stdin.readline()
 
-finished.keep(finished.entry("k1"), write)
+finished.write_json = stop
+finished.keep(finished.entry("k1"), Path(finished.__file__), {})
 """
 
 
@@ -228,7 +256,7 @@ def test_an_entry_whose_making_was_killed_is_none_and_made_anew(tmp_path: Path) 
         process.send_signal(signal.SIGKILL)
     assert not finished.entry("k1").exists()
     keep("k1")
-    assert finished.restore(finished.entry("k1"), tmp_path / "a") == {"epochs": 3}
+    assert finished.restore(finished.entry("k1"), tmp_path / "a") == RESTORED
 
 
 REMOVER = """
@@ -246,4 +274,4 @@ def test_who_reads_while_others_remove_finds_all_or_nothing(tmp_path: Path) -> N
         if finished.restore(finished.entry("k1"), tmp_path / "a") is not None:
             found.append((tmp_path / "a").read_bytes())
     assert [process.communicate()[1] for process in processes] == ["", ""]
-    assert set(found) == {bytes(87)}
+    assert set(found) == {bytes(MODEL_SIZE)}

@@ -14,16 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from small_training import POLICY, SIZE, TRAIN, VAL, fit, same
 from torch.nn import functional
 
 from lesionbench import params
-from lesionbench.core import files
-from lesionbench.learn import callbacks, finished, training
+from lesionbench.core.errors import UserError
+from lesionbench.learn import augment, callbacks, finished, training
 from lesionbench.networks import backbones, model_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +226,8 @@ def test_the_best_epoch_s_weights_are_kept(packed: Path, section: params.Train, 
     with torch.no_grad():
         logits = made.network(images.contiguous(memory_format=torch.channels_last))
     targets = torch.from_numpy(1 - np.arange(TRAIN, TRAIN + VAL) % 2)
-    loss = functional.cross_entropy(logits, targets).item()
+    # Half of the images are of each class, so that their weights are 1.
+    loss = functional.cross_entropy(logits, targets, label_smoothing=section.label_smoothing).item()
     assert loss == pytest.approx(fitted.history[fitted.best_epoch]["val_loss"], rel=1e-3)
 
 
@@ -263,50 +265,82 @@ def test_the_balance_changes_the_training(
     assert fitted.history[0]["train_loss"] < straight[0].history[0]["train_loss"]
 
 
-def test_weight_decay_spares_biases_and_norms(section: params.Train) -> None:
-    made = backbones.build("timm:mobilenetv3_small_050", 2, SIZE)
+def spared_and_decayed(name: str, section: params.Train) -> tuple[set[str], set[str]]:
+    """Names of the parameters without and with weight decay."""
+    made = backbones.build(name, 2, SIZE)
     module = training.Classifier(made, 2, section, 0, None)
     module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
-    decayed, spared = module.configure_optimizers()["optimizer"].param_groups
-    assert decayed["weight_decay"] == section.weight_decay
-    assert spared["weight_decay"] == 0
-    assert min(p.ndim for p in decayed["params"]) > 1
-    assert max(p.ndim for p in spared["params"]) == 1
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(made.network.parameters()))
+    names = {id(p): key for key, p in made.network.named_parameters()}
+    groups = module.configure_optimizers()["optimizer"].param_groups
+    found = {group["weight_decay"]: {names[id(p)] for p in group["params"]} for group in groups}
+    assert sorted(found) == [0, section.weight_decay]
+    assert found[0] | found[section.weight_decay] == set(names.values())
+    return found[0], found[section.weight_decay]
 
 
-# The loss.
+def test_weight_decay_spares_biases_and_norms(section: params.Train) -> None:
+    spared, decayed = spared_and_decayed("timm:mobilenetv3_small_050", section)
+    assert {"bn1.weight", "classifier.bias"} <= spared
+    assert {"conv_stem.weight", "classifier.weight"} <= decayed
+    assert all("bn" in name or name.endswith(".bias") for name in spared)
 
 
-def test_class_weights_are_scikit_learn_s_balanced() -> None:
-    targets = np.repeat([0, 1, 2, 4], [50, 3, 20, 7])
-    expected = compute_class_weight("balanced", classes=np.array([0, 1, 2, 4]), y=targets)
-    found = training.class_weights(torch.from_numpy(targets), 5)
-    assert found[[0, 1, 2, 4]].numpy() == pytest.approx(expected)
-    assert found[3] == 0
-    assert found[targets].mean() == pytest.approx(1)
+def test_weight_decay_spares_what_timm_spares(section: params.Train) -> None:
+    """The position embedding and the class token of a vision transformer."""
+    spared, decayed = spared_and_decayed("timm:vit_tiny_patch16_224", section)
+    assert {"pos_embed", "cls_token", "blocks.0.norm1.weight", "head.bias"} <= spared
+    assert {"patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "head.weight"} <= decayed
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_focal_loss_with_gamma_0_is_cross_entropy(smoothing: float) -> None:
-    logits, targets = torch.randn(20, 7), torch.randint(7, (20,))
-    expected = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-    assert training.focal_loss(logits, targets, 0.0, smoothing) == pytest.approx(expected.item(), rel=1e-6)
+def test_train_and_val_loss_are_one_loss(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    """Of a network that does not learn, on one batch of the same images, without dropout, they are equal."""
+    made = backbones.build("timm:vit_tiny_patch16_224", 3, SIZE)
+    weights = torch.tensor([0.5, 1.0, 3.0])
+    for balance in ("weights", "none", "focal"):
+        own = weights if balance == "weights" else None
+        module = training.Classifier(made, 3, section.model_copy(update={"class_balance": balance}), 0, own)
+        told: dict[str, float] = {}
+        module.log = lambda name, value, told=told, **_: told.update({name: float(value.detach())})
+        batch = torch.from_numpy(np.load(packed)[:6]), torch.tensor([0, 1, 2, 2, 1, 0])
+        module.training_step(batch, 0)
+        module.validation_step(batch, 0)
+        assert told["train_loss"] == told["val_loss"]
 
 
-def test_focal_loss_by_hand() -> None:
-    p = torch.tensor([0.9, 0.2])
-    logits = torch.stack([p.log(), (1 - p).log()], dim=1)
-    by_hand = np.mean([0.1**2 * -np.log(0.9), 0.8**2 * -np.log(0.2)])
-    found = training.focal_loss(logits, torch.tensor([0, 0]), 2.0, 0.0).item()
-    assert found == pytest.approx(by_hand, rel=1e-5)
+def test_the_auxiliary_head_is_not_in_the_logged_loss(section: params.Train) -> None:
+    made = backbones.build("inception_v3", 2, 299, dropout=0.0)
+    module = training.Classifier(made, 2, section, 0, None)
+    told: dict[str, float] = {}
+    module.log = lambda name, value, **_: told.update({name: float(value.detach())})
+    batch = torch.zeros(2, 299, 299, 3, dtype=torch.uint8), torch.tensor([0, 1])
+    with torch.no_grad():
+        objective = float(module.training_step(batch, 0))
+    assert objective > told["train_loss"] + 0.1
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_focal_loss_of_a_certain_image_has_a_finite_gradient(gamma: float) -> None:
-    logits = torch.tensor([[200.0, -200.0], [0.3, 0.1]], requires_grad=True)
-    training.focal_loss(logits, torch.tensor([0, 1]), gamma, 0.05).backward()
-    assert torch.isfinite(logits.grad).all()
+def test_dropout_and_stochastic_depth_reach_the_training(
+    packed: Path, section: params.Train, inputs: finished.Inputs, tmp_path: Path
+) -> None:
+    """And what is in force stands in the results."""
+    made = []
+    for number, changes in enumerate(({}, {"dropout": 0.5, "stochastic_depth": 0.25})):
+        train = inputs.train.model_copy(update=changes)
+        trained = training.make(dataclasses.replace(inputs, train=train), "0123", tmp_path / str(number))
+        made.append(trained)
+    assert [(each.results["dropout"], each.results["stochastic_depth"]) for each in made] == [(0, 0), (0.5, 0.25)]
+    assert list(made[0].results)[list(made[0].results).index("weights") + 1] == "dropout"
+    assert not same(*(each.made.network.state_dict() for each in made))
+
+
+@pytest.mark.parametrize("seed", [1_850_000_000, 2**32 - 1])
+def test_every_seed_that_params_allow_trains(inputs: finished.Inputs, tmp_path: Path, seed: int) -> None:
+    """`params` refuses the next one."""
+    policy = augment.compile_policy(params.load("augment", path=ROOT / "params.yaml").augment)
+    trained = training.make(dataclasses.replace(inputs, seed=seed, policy=policy), "0123", tmp_path / "checkpoints")
+    assert math.isfinite(trained.results["train_loss"])
+
+
+# The loss is in test_losses.py.
 
 
 def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
@@ -372,13 +406,12 @@ def test_a_training_is_described_and_saved(inputs: finished.Inputs, tmp_path: Pa
     told: list[int] = []
     trained = training.make(inputs, "0123", tmp_path / "checkpoints", lambda epoch, _: told.append(epoch))
     assert told == [0]
-    trained.save(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [finished.MODEL, finished.RESULTS]
-    loaded, described = model_file.load_model(tmp_path / "out" / finished.MODEL)
+    trained.save(tmp_path / "a.safetensors")
+    loaded, described = model_file.load_model(tmp_path / "a.safetensors")
     assert same(loaded.network.state_dict(), trained.made.network.state_dict())
     assert described["settings"] == inputs.settings
     assert (described["train_key"], described["classes"]) == ("0123", ["non_melanoma", "melanoma"])
-    results = files.read_json(tmp_path / "out" / finished.RESULTS)
+    results = trained.results
     assert (results["best_epoch"], results["epochs"], results["n_train"]) == (1, 1, TRAIN)
     assert results["parameters"] == sum(p.numel() for p in trained.made.network.parameters())
     assert results["val_roc_auc"] == results["history"][0]["val_roc_auc"]
@@ -386,14 +419,27 @@ def test_a_training_is_described_and_saved(inputs: finished.Inputs, tmp_path: Pa
 
 
 def test_a_training_depends_on_its_inputs_alone(inputs: finished.Inputs, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        torch.manual_seed(len(name) if name == "a" else 99)
-        training.make(inputs, "0123", tmp_path / f"checkpoints_{name}").save(tmp_path / name)
-    for name in (finished.MODEL, finished.RESULTS):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    other = training.make(dataclasses.replace(inputs, seed=8), "0123", tmp_path / "checkpoints_c")
-    other.save(tmp_path / "c")
-    assert (tmp_path / "a" / finished.MODEL).read_bytes() != (tmp_path / "c" / finished.MODEL).read_bytes()
+    results = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        torch.manual_seed(ord(name))
+        trained = training.make(dataclasses.replace(inputs, seed=seed), "0123", tmp_path / f"checkpoints_{name}")
+        trained.save(tmp_path / name)
+        results.append(trained.results)
+    assert results[0] == results[1]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_a_network_that_is_refused_is_not_trained(inputs: finished.Inputs, tmp_path: Path) -> None:
+    """What speaks against a network is told before the first epoch."""
+
+    def refuse(*_: object) -> None:
+        raise UserError("no map")
+
+    told: list[int] = []
+    with pytest.raises(UserError, match="no map"):
+        training.make(inputs, "0123", tmp_path, lambda epoch, _: told.append(epoch), refuse)
+    assert not told
 
 
 def test_an_undefined_metric_is_null_in_the_results(
@@ -401,8 +447,7 @@ def test_an_undefined_metric_is_null_in_the_results(
 ) -> None:
     rows = [{"epoch": 0, "train_loss": 1.0, "val_roc_auc": math.nan}]
     monkeypatch.setattr(training, "fit", lambda *_: training.Fitted(rows, 0, first_process=True))
-    training.make(inputs, "0123", tmp_path).save(tmp_path)
-    results = files.read_json(tmp_path / finished.RESULTS)
+    results = training.make(inputs, "0123", tmp_path).results
     assert results["val_roc_auc"] is results["history"][0]["val_roc_auc"] is None
 
 

@@ -1,5 +1,6 @@
 """The model file: all that is needed to use it is in it, and it predicts what the network did."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,20 @@ def test_a_model_predicts_the_same_after_a_round_trip(
     assert (before == after).all()
     assert after.shape == (4, 2)
     assert after.dtype == np.float32
+
+
+def test_a_file_keeps_the_mean_and_std_of_its_training(
+    tmp_path: Path, made: backbones.Backbone, pixels: np.ndarray
+) -> None:
+    """As one of a version whose `build` had others, such as ImageNet's for Inception-V3."""
+    path, rows = tmp_path / "model.safetensors", np.arange(4)
+    other = dataclasses.replace(made, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    model_file.save_model(path, other, DESCRIBED)
+    loaded, _ = model_file.load_model(path)
+    assert (loaded.mean, loaded.std) == (other.mean, other.std)
+    found, before, now = (predict.predict(each, pixels, rows, 4, "cpu") for each in (loaded, other, made))
+    assert (found == before).all()
+    assert (found != now).any()
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path, made: backbones.Backbone) -> None:

@@ -1,4 +1,7 @@
-"""The committed metrics, and the page that the stage's script makes of them once a test has changed its case."""
+"""Metrics of drawn predictions, and the page that the stage's script makes of them once a test has changed its case.
+
+What the data stages write is as committed; what depends on a training is drawn, so the cases do not hang on one.
+"""
 
 import json
 import re
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import drawn_results
 import pytest
 
 from lesionbench.core.tasks import CLASSES
@@ -16,18 +20,28 @@ Made = dict[str, Any]
 Render = Callable[..., str]
 
 
-@pytest.fixture
-def made(root: Path) -> Made:
-    """The committed metrics, by their paths under metrics/; a test changes what its case needs."""
-    folder = root / "metrics"
-    paths = {str(path.relative_to(folder)).removesuffix(".json"): path for path in folder.rglob("*.json")}
+def of_data(root: Path) -> Made:
+    """The committed metrics of the data stages."""
+    paths = {name: root / "metrics" / f"{name}.json" for name in inputs.STAGES}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
 
 
 @pytest.fixture
-def backbones(made: Made) -> list[str]:
-    """The backbones that the committed metrics are of, in the order of the page."""
-    return [name for name in made["summary"]["melanoma"] if name != "ensemble"]
+def made(root: Path) -> Made:
+    """Metrics by their paths under metrics/, with the test split open; a test changes what its case needs."""
+    return of_data(root) | drawn_results.metrics()
+
+
+@pytest.fixture
+def sealed(root: Path) -> Made:
+    """The same while the test split is sealed."""
+    return of_data(root) | drawn_results.metrics(opened=False)
+
+
+@pytest.fixture
+def backbones() -> list[str]:
+    """The backbones that the metrics are of, in the order of the page."""
+    return list(drawn_results.BACKBONES)
 
 
 @pytest.fixture

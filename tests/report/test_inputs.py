@@ -3,6 +3,10 @@
 import base64
 from pathlib import Path
 
+import drawn_results
+import pytest
+
+from lesionbench.core import files
 from lesionbench.report import inputs
 
 LEAK = """scheme,images,metric,n,mean,low,high,min,max,seeds
@@ -36,8 +40,28 @@ def test_a_figure_becomes_text(tmp_path: Path) -> None:
     assert base64.b64decode(data) == b"<svg/>"
 
 
-def test_an_ensemble_counts_where_there_is_one(root: Path, backbones: list[str]) -> None:
-    """The scores on test are those of the backbones and of the ensemble."""
-    found = inputs.read_tasks(root / "metrics", ["melanoma"], backbones)["melanoma"]
-    assert list(found["test"]) == [*backbones, *(["ensemble"] if "ensemble" in found["compare"] else [])]
-    assert found["test"][backbones[0]] is found["evaluate"][backbones[0]]["test"]
+@pytest.mark.parametrize("opened", [True, False])
+def test_scores_are_of_the_split_that_is_shown(tmp_path: Path, opened: bool) -> None:
+    """The scores shown are those of test, or of val while it is sealed; melanoma is read from seven diagnoses too."""
+    for name, found in drawn_results.metrics(opened).items():
+        files.write_json(tmp_path / f"{name}.json", found)
+    backbones = list(drawn_results.BACKBONES)
+    tasks = inputs.read_tasks(tmp_path, ["melanoma", "diagnosis"], backbones)
+    members = [*backbones, "ensemble"]
+    assert list(tasks["diagnosis"]["scores"]) == list(tasks["diagnosis"]["members"]) == members
+    found = tasks["melanoma"]
+    assert list(found["scores"]) == [*members, *(f"{name}, from seven diagnoses" for name in backbones)]
+    for name in members:
+        assert found["scores"][name] is found["members"][name]["test" if opened else "val"]
+    assert found["val"]["ensemble"] is found["compare"]["ensemble"]["val"]
+
+
+def test_one_backbone_has_no_ensemble(tmp_path: Path) -> None:
+    """Where there is one backbone there is no ensemble, and melanoma is not read from a task that was not trained."""
+    made = drawn_results.metrics()
+    for key in ("ensemble", "from_diagnosis"):
+        made["compare/melanoma"].pop(key)
+    for name, found in made.items():
+        files.write_json(tmp_path / f"{name}.json", found)
+    found = inputs.read_tasks(tmp_path, ["melanoma"], ["resnet50"])["melanoma"]
+    assert list(found["scores"]) == list(found["members"]) == ["resnet50"]

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from lesionbench.evidence import metrics
-from lesionbench.evidence.names import METRICS
+from lesionbench import results
+from lesionbench.evidence.names import HEADLINE, METRICS, SKILLS
 from lesionbench.report import page
-from lesionbench.report.summary import HEADLINE
 
 PHANTOM = "PHANTOM DATA — drawn by the program, not patients. These numbers say nothing about melanoma."
 LEAKY = "LEAKY SPLIT — "
@@ -33,7 +32,8 @@ def score(scores: dict[str, Any], shift: float) -> None:
     """Set all metrics, 0.3 + `shift` and each 0.05 above the one before, with intervals of 0.1 either way."""
     for i, name in enumerate(METRICS):
         scores[name] = round(0.3 + 0.05 * i + shift, 3)
-        scores[f"{name}_ci"] = [scores[name] - 0.1, scores[name] + 0.1]
+        if name != "ece":
+            scores[f"{name}_ci"] = [scores[name] - 0.1, scores[name] + 0.1]
 
 
 class Page(HTMLParser):
@@ -128,12 +128,12 @@ def test_a_leaky_split_is_called_so(made: Made, render: Render) -> None:
     made["split"] |= {"leaky": False, "leaking_groups": 0}
     honest = Page(render(made)).text
     assert LEAKY not in honest
-    assert "No lesion is seen in training and scored in the test." in honest
+    assert "No lesion that is known to be one is seen in training and scored in the test." in honest
     made["split"] |= {"leaky": True, "leaking_groups": 12}
     leaky = Page(render(made)).text
     assert LEAKY in leaky
     assert "more than one split: 12." in leaky
-    assert "No lesion is seen in training" not in leaky
+    assert "is seen in training and scored" not in leaky
     assert json.loads(Path("metrics/summary.json").read_text())["leaky"] is True
 
 
@@ -141,9 +141,11 @@ def test_text_from_data_and_params_stays_text(made: Made, text: str, render: Ren
     """Names from the data and the title from the parameters stay text, whatever they hold."""
     nasty = "<script>alert('x')</script>\"&"
     call_dataset(made, nasty)
-    for name in made:
-        if name.startswith("evaluate/"):
-            made[name]["external"] = {f"other {nasty}": each for each in made[name]["external"].values()}
+    compared = made["compare/melanoma"]
+    evaluated = [made[name] for name in made if name.startswith("evaluate/")]
+    evaluated += [compared["ensemble"], made["compare/diagnosis"]["ensemble"], *compared["from_diagnosis"].values()]
+    for each in evaluated:
+        each["external"] = {f"other {nasty}": scores for scores in each["external"].values()}
     shown = Page(render(made, re.sub(r"(?m)^  title: .*$", lambda _: f"  title: {json.dumps(nasty)}", text)))
     assert "script" not in {tag for tag, _ in shown.tags}
     assert shown.text.count(nasty) > 5
@@ -152,24 +154,27 @@ def test_text_from_data_and_params_stays_text(made: Made, text: str, render: Ren
 def test_every_metric_stands_with_its_interval(made: Made, backbones: list[str], render: Render) -> None:
     """Every metric of every backbone and of the ensemble stands in its column with its interval."""
     tests = {name: made[f"evaluate/melanoma/{name}"]["test"] for name in backbones}
-    tests["ensemble"] = made["compare/melanoma"]["ensemble"]
+    tests["ensemble"] = made["compare/melanoma"]["ensemble"]["test"]
     for i, scores in enumerate(tests.values()):
         score(scores, 0.01 * i)
     shown = Page(render(made))
     for i, name in enumerate(tests):
         cells = shown.row(name, f"{0.3 + 0.01 * i:.3f}{0.2 + 0.01 * i:.3f}–{0.4 + 0.01 * i:.3f}")
         values = [round(0.3 + 0.05 * k + 0.01 * i, 3) for k in range(len(METRICS))]
-        assert cells[1:] == [f"{v:.3f}{v - 0.1:.3f}–{v + 0.1:.3f}" for v in values]
+        assert cells[1:-1] == [f"{v:.3f}{v - 0.1:.3f}–{v + 0.1:.3f}" for v in values[:-1]]
+        assert cells[-1] == f"{values[-1]:.3f}"  # an ECE has no interval
 
 
 def test_every_metric_is_named_and_explained(made: Made, render: Render) -> None:
     """Every metric that is computed has a name, a heading of a column, and a meaning."""
     shown = Page(render(made))
-    assert set(METRICS) == set(metrics.METRICS) - {"n"}
+    assert {*METRICS, *SKILLS} == {*results.METRICS} - {"n", "lesions"}
     for metric in METRICS.values():
         assert f"{metric.heading}\xa0{'↑' if metric.higher else '↓'}" in shown.row("Backbone", "Accuracy\xa0↑")
         assert metric.heading in shown.text
         assert metric.meaning in shown.text
+    for skill in SKILLS.values():
+        assert f"{skill.heading}{skill.meaning}" in shown.text.replace("\n", "")
 
 
 def test_training_and_operating_points_are_told(made: Made, backbones: list[str], render: Render) -> None:
@@ -179,42 +184,121 @@ def test_training_and_operating_points_are_told(made: Made, backbones: list[str]
     evaluation = made[f"evaluate/melanoma/{name}"]
     parts = [evaluation["val"], evaluation["test"], *evaluation["external"].values()]
     for part in parts:
-        part["operating_points"]["sensitivity_0.9"] |= {"threshold": 0.123, "sensitivity": 0.75, "specificity": 0.625}
+        point = {"threshold": 0.123, "sensitivity": 0.75, "specificity": 0.625, "precision": 0.5, "npv": None}
+        part["operating_points"]["sensitivity_0.9"] = {**point, "sensitivity_ci": [0.7, 0.8]}
     shown = Page(render(made))
-    assert shown.row(name, "23.5 M")[3:6] == ["4,012", "3", "2"]
-    assert shown.row(name, "0.123")[1:] == ["0.9", "0.123", *["0.750", "0.625"] * len(parts)]
+    assert shown.row(name, "23.5 M")[3:8] == ["0.20", "0.00", "4,012", "3", "2"]
+    assert shown.row(name, "0.123")[1:] == ["0.9", "0.123", *["0.7500.700–0.800", "0.625", "0.500", "–"] * len(parts)]
 
 
-def test_the_lead_stands_first(made: Made, backbones: list[str], render: Render) -> None:
-    """The summary opens with the best backbone of each task."""
-    first, *_, last = backbones
+def test_val_chooses_and_test_is_told(made: Made, backbones: list[str], render: Render) -> None:
+    """The headline is the backbone that val chose, with its test score; bold cells are the best of val, not of test."""
+    *_, last = backbones
+    made["compare/melanoma"]["chosen"] = last
     for name in backbones:
-        made[f"evaluate/melanoma/{name}"]["test"]["roc_auc"] = 0.75 if name == last else 0.5
-        made[f"evaluate/diagnosis/{name}"]["test"]["balanced_accuracy"] = 0.625
+        for part, value in {"val": 0.8 if name == last else 0.7, "test": 0.6 if name == last else 0.9}.items():
+            scores = made[f"evaluate/melanoma/{name}"][part]
+            scores["roc_auc"] = value
+            scores.pop("roc_auc_ci", None)
+    for each in [made["compare/melanoma"]["ensemble"], *made["compare/melanoma"]["from_diagnosis"].values()]:
+        each["val"]["roc_auc"] = 0.75
+    html = render(made)
+    text = " ".join(Page(html).text.split())
+    assert (
+        f"Of 3 backbones, {last} was chosen: it has the highest ROC AUC on the validation split, 0.800. "
+        "On the test split it scores 0.600 (guessing scores 0.500)."
+    ) in text
+    assert '<td class="best">0.600</td>' in html
+    assert '<td class="best">0.900</td>' not in html
+
+
+def test_a_sealed_test_shows_nowhere(sealed: Made, render: Render) -> None:
+    """While the test split is sealed, page and summary hold scores on val alone, and say so."""
+    html = render(sealed)
+    text = " ".join(Page(html).text.split())
+    assert "The test split is sealed: all scores are of the validation split." in text
+    assert "Melanoma or not: validation split" in text
+    assert ": test split" not in text
+    assert "external cohort clinic" not in text
+    summed = json.loads(Path("metrics/summary.json").read_text())
+    names = {key for task in ("melanoma", "diagnosis") for row in summed[task].values() for key in row}
+    assert "val_roc_auc_ci" in names
+    assert all(name.startswith("val_") for name in names)
+
+
+def test_an_open_test_is_not_called_sealed(made: Made, render: Render) -> None:
+    """With an open test split, the page is of test and of the external cohort."""
     text = " ".join(Page(render(made)).text.split())
-    assert f"backbones, {last} has the highest ROC AUC on the test split: 0.750" in text
-    assert f"Which of seven diagnoses. {first}, " in text
-    assert f", {last} share the highest balanced accuracy on the test split: 0.625" in text
+    assert "sealed" not in text.split("How it was made")[0].replace("evaluate.test", "")
+    assert "Melanoma or not: test split" in text
+    assert "Melanoma or not: external cohort clinic" in text
 
 
-def test_differences_beyond_0_are_starred(made: Made, backbones: list[str], render: Render) -> None:
-    """A difference whose interval excludes 0 bears a star."""
+def test_the_ensemble_is_a_full_member(made: Made, backbones: list[str], render: Render) -> None:
+    """The ensemble has scores, calibration, rules, thresholds and differences, and melanoma is read from seven."""
+    shown = Page(render(made))
+    rows = [row for row in shown.rows if row[0].startswith("ensemble")]
+    assert len({len(row) for row in rows}) > 4
+    assert shown.row(f"{backbones[0]} − ensemble")
+    seven = [row for row in shown.rows if row[0] == f"{backbones[0]}, from seven diagnoses"]
+    assert len(seven) >= 6  # scores, by lesion, external, calibration, rules, thresholds
+
+
+def test_all_rules_stand_beside_the_one_shown(made: Made, backbones: list[str], render: Render) -> None:
+    """The rule in force is said; the numbers of each rule stand in a table of their own."""
+    decided = made[f"evaluate/melanoma/{backbones[0]}"]["test"]["decisions"]
+    decided["likeliest"] |= {"accuracy": 0.987, "precision": None}
+    shown = Page(render(made))
+    row = next(row for row in shown.rows if row[:2] == ["likeliest", "0.987"])
+    assert row[3] == "–"
+    assert "Decisions follow the rule balanced: the class whose probability is largest beside its share" in shown.text
+
+
+def test_calibration_is_claimed_where_it_is_shown(made: Made, backbones: list[str], render: Render) -> None:
+    """A row tells intercept, slope and skills, and what is off."""
+    name = backbones[0]
+    scores = made[f"evaluate/melanoma/{name}"]["test"]
+    scores |= {"log_loss_skill": -0.2, "brier_skill": 0.1, "brier_skill_ci": [0.05, 0.15]}
+    scores["melanoma"] |= {"slope": 0.5, "slope_ci": [0.4, 0.6], "intercept": 0.0, "intercept_ci": [-0.1, 0.1]}
+    row = Page(render(made)).row(name, "0.5000.400–0.600")
+    assert row[-1] == (
+        "p(melanoma) is not shown to be calibrated: log-loss skill is −0.200: no gain over val's class shares; "
+        "slope is 0.500: probabilities are too extreme."
+    )
+
+
+def test_heat_maps_have_rivals(made: Made, backbones: list[str], render: Render) -> None:
+    """The gains over maps that know nothing stand with their intervals, and what they show."""
+    row = Page(render(made)).row(backbones[0], "bn2")
+    assert row[5:9] == [
+        "0.250",
+        "+0.200+0.150 to +0.2500.400",
+        "+0.020−0.030 to +0.0700.580",
+        "+0.300+0.250 to +0.3500.300",
+    ]
+    assert row[9] == "not shown to be more than their mean"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [("ham10000", "HAM10000 names lesions, not patients."), ("phantom", "Phantom lesions have no patients.")],
+)
+def test_patients_are_said_to_be_unknown(made: Made, render: Render, dataset: str, said: str) -> None:
+    """Lesions of one patient may stand in two splits: the page says so of real data."""
+    call_dataset(made, dataset)
+    assert said in Page(render(made)).text
+
+
+def test_differences_held_for_all_pairs_are_starred(made: Made, backbones: list[str], render: Render) -> None:
+    """A difference bears a star where p is below 0.05 for all pairs together."""
     pair = " - ".join(backbones[:2])
     difference: dict[str, Any] = {}
-    for name, interval in {
-        "balanced_accuracy": [-0.05, 0.03],
-        "roc_auc": [-0.02, -0.005],
-        "average_precision": [-0.02, 0.02],
-        "recall": [-0.02, 0.02],
-        "log_loss": [-0.1, 0.1],
-    }.items():
-        difference |= {name: -0.01, f"{name}_ci": interval}
-    made["compare/melanoma"]["differences"] = {pair: difference}
-    for name in backbones:  # all share the lead, which then asks for no difference
-        made[f"evaluate/melanoma/{name}"]["test"]["roc_auc"] = 0.5
+    for name, held in {"balanced_accuracy": 0.06, "roc_auc": 0.02, "average_precision": 1, "recall": 1}.items():
+        difference |= {name: -0.01, f"{name}_ci": [-0.02, -0.005], f"{name}_p": held / 2, f"{name}_p_holm": float(held)}
+    made["compare/melanoma"]["differences"][pair] = {**difference, "log_loss": -0.01}
     row = Page(render(made)).row(pair.replace(" - ", " − "))
-    assert row[1:3] == ["−0.010−0.050 to +0.030", "−0.010*−0.020 to −0.005"]
-    assert row[-1] == "−0.010−0.100 to +0.100"
+    assert row[1:3] == ["−0.010−0.020 to −0.005p 0.060", "−0.010*−0.020 to −0.005p 0.020"]
+    assert row[-1] == "−0.010"
 
 
 def test_what_is_undefined_shows_as_a_dash_and_why(made: Made, backbones: list[str], render: Render) -> None:

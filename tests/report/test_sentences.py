@@ -5,19 +5,29 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
+from lesionbench.evidence.names import RULES
 from lesionbench.report import sentences
 
 NASTY = "<b>&"
 ESCAPED = "&lt;b&gt;&amp;"
 
 
-def evaluation(score: float | None, ci: list[float] | None = None, external: dict[str, Any] | None = None) -> Any:
-    """The evaluation of one backbone: its ROC AUC on test and by external cohort, all with the interval `ci`."""
+def evaluation(
+    val: float | None, test: float | None, ci: list[float] | None = None, external: dict[str, Any] | None = None
+) -> Any:
+    """The evaluation of one backbone: its ROC AUC on val, on test and by cohort, the latter with the interval `ci`."""
 
     def scores(value: float | None) -> dict[str, Any]:
         return {"roc_auc": value, **({"roc_auc_ci": ci} if ci else {})}
 
-    return {"test": scores(score), "external": {name: scores(value) for name, value in (external or {}).items()}}
+    others = {name: scores(value) for name, value in (external or {}).items()}
+    return {"val": {"roc_auc": val}, "test": scores(test), "external": others}
+
+
+def comparison(chosen: str, split: str = "test", **differences: Any) -> dict[str, Any]:
+    """What compare found; `differences` are of the pairs a__b."""
+    pairs = {pair.replace("__", " - "): each for pair, each in differences.items()}
+    return {"split": split, "chosen": chosen, "differences": pairs}
 
 
 @pytest.mark.parametrize(
@@ -79,61 +89,112 @@ def test_facts_count_in_plain_english(cohorts: int, tasks: int, backbones: int, 
 
 
 def test_lead_of_several_backbones() -> None:
-    """The best of several backbones is named with its interval and its lead over the next."""
-    evaluations = {"a": evaluation(0.36, [0.26, 0.46]), NASTY: evaluation(0.37, [0.31, 0.47])}
-    differences = {f"a - {NASTY}": {"roc_auc": -0.01, "roc_auc_ci": [-0.02, -0.005]}}
+    """The one that val chose is named with its score on test, and how it differs there from the next on val."""
+    evaluations = {"a": evaluation(0.81, 0.7), NASTY: evaluation(0.82, 0.37, [0.31, 0.47])}
+    found = {"roc_auc": 0.33, "roc_auc_ci": [0.2, 0.4], "roc_auc_p_holm": 0.01}
+    differences = {"split": "test", "chosen": NASTY, "differences": {f"a - {NASTY}": found}}
     assert sentences.lead("melanoma", evaluations, differences) == (
-        f"<strong>Melanoma or not.</strong> Of 2 backbones, <strong>{ESCAPED}</strong> has the highest ROC AUC on the "
-        "test split: <strong>0.370</strong> (95&nbsp;% interval 0.310 to 0.470; guessing scores 0.500). Its lead over "
-        'a is +0.010 <span class="nowrap">(+0.005 to +0.020)</span>: the interval excludes 0.'
+        f"<strong>Melanoma or not.</strong> Of 2 backbones, <strong>{ESCAPED}</strong> was chosen: it has the highest "
+        "ROC AUC on the validation split, 0.820. On the test split it scores <strong>0.370</strong> "
+        "(95&nbsp;% interval 0.310 to 0.470; guessing scores 0.500). There, this training and that of a differ by "
+        '−0.330 <span class="nowrap">(−0.400 to −0.200)</span>: another seed may differ by as much.'
     )
 
 
-def test_a_lead_that_may_be_chance_is_called_so() -> None:
-    """A lead whose interval includes 0, and a score whose interval includes guessing, are called so."""
-    evaluations = {"a": evaluation(0.6, [0.4, 0.8]), "b": evaluation(0.5, [0.3, 0.7])}
-    differences = {"a - b": {"roc_auc": 0.1, "roc_auc_ci": [-0.03, 0.2]}}
-    text = sentences.lead("melanoma", evaluations, differences)
+@pytest.mark.parametrize(
+    ("ci", "p", "end"),
+    [
+        ([-0.03, 0.2], 0.2, "the interval includes 0, so no difference is shown."),
+        ([0.01, 0.2], 0.07, "held for all pairs, p is 0.070, so no difference is shown."),
+        ([0.01, 0.2], 0.03, "another seed may differ by as much."),
+        ([0.01, 0.2], None, "another seed may differ by as much."),
+    ],
+)
+def test_a_difference_that_may_be_chance_is_called_so(ci: list[float], p: float | None, end: str) -> None:
+    """A difference is none where its interval includes 0, or where p is not small for all pairs together."""
+    evaluations = {"a": evaluation(0.8, 0.6, [0.4, 0.8]), "b": evaluation(0.7, 0.5)}
+    found = {"roc_auc": 0.1, "roc_auc_ci": ci, **({} if p is None else {"roc_auc_p_holm": p})}
+    text = sentences.lead("melanoma", evaluations, comparison("a", a__b=found))
     assert "guessing scores 0.500, which the interval includes)." in text
-    assert text.endswith("</span>: the interval includes 0, so this test split cannot tell the two apart.")
+    assert text.endswith(f"</span>: {end}")
 
 
 def test_lead_of_backbones_that_tie() -> None:
-    """Backbones that tie share the lead; none is ahead, and nothing is said of other cohorts."""
-    evaluations = {"a": evaluation(0.6, external={"x": 0.5}), "b": evaluation(0.6, external={"x": 0.5})}
-    assert sentences.lead("melanoma", evaluations, {}) == (
-        "<strong>Melanoma or not.</strong> <strong>a, b</strong> share the highest ROC AUC on the test split: "
-        "<strong>0.600</strong> (guessing scores 0.500)."
+    """Those that val cannot tell apart are named."""
+    evaluations = {"a": evaluation(0.6, 0.5), "b": evaluation(0.6, 0.7)}
+    text = sentences.lead("melanoma", evaluations, comparison("a", a__b={"roc_auc": -0.2}))
+    assert "ROC AUC on the validation split, 0.600, the same as b. On the test split it scores" in text
+
+
+def test_lead_while_test_is_sealed() -> None:
+    """While test is sealed, the score is of val, and that is said."""
+    sealed = {"a": {**evaluation(0.6, None), "test": None}}
+    assert sentences.lead("melanoma", sealed, comparison("a", "val")) == (
+        "<strong>Melanoma or not.</strong> <strong>a</strong> was trained alone. On the validation split it scores "
+        "a ROC AUC of <strong>0.600</strong> (guessing scores 0.500). The test split is sealed."
     )
+    two = sealed | {"b": {**evaluation(0.5, None), "test": None}}
+    text = sentences.lead("melanoma", two, comparison("a", "val", a__b={"roc_auc": 0.1}))
+    assert "the highest ROC AUC on the validation split: <strong>0.600</strong> (guessing" in text
 
 
 def test_lead_of_one_backbone_and_other_cohorts() -> None:
     """One backbone has its score, and those on the cohorts where the metric is defined."""
-    text = sentences.lead("melanoma", {"a": evaluation(0.6, [0.5, 0.7], {"x": 0.55, "y": None})}, {})
-    assert "<strong>a</strong> has this ROC AUC on the test split: <strong>0.600</strong>" in text
+    one = {"a": evaluation(0.6, 0.6, [0.5, 0.7], {"x": 0.55, "y": None})}
+    text = sentences.lead("melanoma", one, comparison("a"))
+    assert "was trained alone. On the test split it scores a ROC AUC of <strong>0.600</strong>" in text
     assert text.endswith('On the external cohort x it scores 0.550 <span class="nowrap">(0.500–0.700)</span>.')
-    bare = sentences.lead("melanoma", {"a": evaluation(0.6, external={NASTY: 0.55})}, {})
+    bare = sentences.lead("melanoma", {"a": evaluation(0.6, 0.6, external={NASTY: 0.55})}, comparison("a"))
     assert bare.endswith(f"(guessing scores 0.500). On the external cohort {ESCAPED} it scores 0.550.")
 
 
 def test_a_lead_that_is_undefined_is_said() -> None:
-    """Without a headline there is no best backbone."""
-    assert sentences.lead("melanoma", {"a": evaluation(None)}, {}) == (
+    """Without a headline there is nothing to tell."""
+    assert sentences.lead("melanoma", {"a": evaluation(0.6, None)}, comparison("a")) == (
         "<strong>Melanoma or not.</strong> ROC AUC is not defined on this test split: a class does not occur in it."
     )
-    assert ">Which of seven diagnoses.</strong> Balanced accuracy is not defined" in sentences.lead(
-        "diagnosis", {"a": {"test": {"balanced_accuracy": None}}}, {}
+    # Undefined on val, it chose nothing, whatever test has.
+    assert "ROC AUC is not defined on this validation split" in sentences.lead(
+        "melanoma", {"a": evaluation(None, 0.6)}, comparison("a")
     )
+    undefined = {"a": {"val": {"balanced_accuracy": None}, "test": None}}
+    assert "Balanced accuracy is not defined on this validation split" in sentences.lead(
+        "diagnosis", undefined, comparison("a", "val")
+    )
+
+
+def test_the_seal_is_told() -> None:
+    """While test is sealed, the page says what its scores are of, and how to open it."""
+    assert sentences.seal("test") == ""
+    assert "all scores are of the validation split" in sentences.seal("val")
+    assert "evaluate.test: open" in sentences.seal("val")
+
+
+def test_an_ece_is_undefined_for_another_reason() -> None:
+    """A calibration error needs many lesions; other scores need every class."""
+    assert sentences.why("ece", "a class does not occur") == "too few lesions"
+    assert sentences.why("recall", "a class does not occur") == "a class does not occur"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rule_of_decisions_is_told(rule: str) -> None:
+    """The rule is named and explained."""
+    assert sentences.decision(rule) == f"Decisions follow the rule {rule}: {RULES[rule]}."
 
 
 def test_resamples_are_told_where_there_are_any() -> None:
     """The number of resamples is told, unless it is 0."""
-    assert sentences.intervals(1000) == (
+    assert sentences.intervals(1000).startswith(
         "Small grey numbers are 95&nbsp;% intervals from 1,000 resamples of whole lesions."
     )
-    assert sentences.intervals(0) == "Small grey numbers are 95&nbsp;% intervals."
-    assert sentences.paired(500) == "First backbone minus second, on the same 500 resamples of lesions."
-    assert sentences.paired(0) == "First backbone minus second, on the same resamples of lesions."
+    assert "leave out what another seed, training or split would change" in sentences.intervals(1000)
+    assert "on condition that the score is defined" in sentences.intervals(1000)
+    assert "Those on val also leave out that the epoch" in sentences.intervals(1000)
+    assert "there is none" not in sentences.intervals(1000)  # shares have one at any size
+    assert sentences.intervals(0) == "Nothing was resampled, so scores have no intervals."
+    assert sentences.paired(500).startswith("First minus second, on the same 500 resamples of lesions.")
+    assert sentences.paired(0).startswith("First minus second, on the same resamples of lesions.")
+    assert sentences.paired(0).endswith("other seeds of the same two backbones may differ by as much.")
 
 
 def test_metrics_mean_another_thing_by_task() -> None:
@@ -146,7 +207,7 @@ def test_metrics_mean_another_thing_by_task() -> None:
 @pytest.mark.parametrize(
     ("count", "leaky", "end"),
     [
-        (0, False, "<strong>0</strong>. No lesion is seen in training and scored in the test."),
+        (0, False, "<strong>0</strong>. No lesion that is known to be one is seen in training and scored in the test."),
         (3, False, "<strong>3</strong>."),
         (
             1200,

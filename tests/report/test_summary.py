@@ -3,45 +3,58 @@
 from pathlib import Path
 from typing import Any
 
+import drawn_results
 import pytest
 
+from lesionbench import results
+from lesionbench.core import files
 from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import metrics
 from lesionbench.report import inputs, summary
 
+
+def evaluation(val: float | None, test: float | None, ci: list[float] | None = None) -> dict[str, Any]:
+    """The ROC AUC of one backbone on val and on test, where it has the interval `ci`."""
+    return {"val": {"roc_auc": val}, "test": {"roc_auc": test, **({"roc_auc_ci": ci} if ci else {})}}
+
+
 EVALUATIONS: dict[str, Any] = {
-    "a": {"test": {"roc_auc": 0.7, "roc_auc_ci": [0.6, 0.8]}},
-    "b": {"test": {"roc_auc": 0.9, "roc_auc_ci": [0.8, 1.0]}},
-    "c": {"test": {"roc_auc": 0.8}},
+    "a": evaluation(0.75, 0.95),
+    "b": evaluation(0.85, 0.7, [0.6, 0.8]),
+    "c": evaluation(0.8, 0.9),
 }
-DIFFERENCES: dict[str, Any] = {
-    "a - b": {"roc_auc": -0.2, "roc_auc_ci": [-0.3, -0.1]},
-    "a - c": {"roc_auc": -0.1, "roc_auc_ci": [-0.3, 0.1]},
-    "b - c": {"roc_auc": 0.1, "roc_auc_ci": [-0.05, 0.25]},
+COMPARISON: dict[str, Any] = {
+    "split": "test",
+    "chosen": "b",
+    "differences": {
+        "a - b": {"roc_auc": 0.25, "roc_auc_ci": [0.1, 0.4]},
+        "a - c": {"roc_auc": 0.05, "roc_auc_ci": [-0.1, 0.2]},
+        "b - c": {"roc_auc": -0.2, "roc_auc_ci": [-0.3, -0.1], "roc_auc_p_holm": 0.012},
+    },
 }
 
 
-@pytest.fixture
-def tasks(root: Path, backbones: list[str]) -> dict[str, dict[str, Any]]:
-    """What the committed metrics say of each task."""
-    return inputs.read_tasks(root / "metrics", list(CLASSES), backbones)
-
-
-def test_the_summary_holds_all_metrics_and_keeps_null(tasks: dict[str, Any]) -> None:
-    """All metrics of test and val are in the summary; what is undefined stays null."""
-    name = next(iter(tasks["diagnosis"]["evaluate"]))
-    tasks["diagnosis"]["test"][name]["ece"] = None
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_summary_holds_all_metrics_and_keeps_null(tmp_path: Path, opened: bool) -> None:
+    """All metrics of val, and of test while it is open, are there with their intervals; what is undefined is null."""
+    backbones = list(drawn_results.BACKBONES)
+    for name, made in drawn_results.metrics(opened).items():
+        files.write_json(tmp_path / f"{name}.json", made)
+    tasks = inputs.read_tasks(tmp_path, list(CLASSES), backbones)
+    tasks["diagnosis"]["members"]["resnet50"]["val"]["ece"] = None
     found = summary.summarise("mine", True, tasks)
     assert list(found) == ["dataset", "leaky", "melanoma", "diagnosis"]
     assert (found["dataset"], found["leaky"]) == ("mine", True)
-    wanted = {*metrics.METRICS, *(f"val_{each}" for each in metrics.METRICS)}
-    for task, each in tasks.items():
-        assert list(found[task]) == [*each["evaluate"], "ensemble"]
-        assert all(set(found[task][backbone]) == wanted for backbone in each["evaluate"])
-        assert set(found[task]["ensemble"]) == set(metrics.METRICS)
-    assert found["melanoma"][name]["val_n"] == tasks["melanoma"]["evaluate"][name]["val"]["n"]
-    assert found["melanoma"][name]["log_loss"] == tasks["melanoma"]["test"][name]["log_loss"]
-    assert found["diagnosis"][name]["ece"] is None
+    names = {*results.METRICS} if opened else set()
+    wanted = names | {f"val_{each}" for each in results.METRICS}
+    for task in CLASSES:
+        assert list(found[task]) == [*backbones, "ensemble"]
+        for row in found[task].values():
+            assert {name for name in row if not name.endswith("_ci")} == wanted
+    row, val = found["melanoma"]["resnet50"], tasks["melanoma"]["evaluate"]["resnet50"]["val"]
+    assert (row["val_n"], row["val_roc_auc_ci"]) == (val["n"], val["roc_auc_ci"])
+    assert found["diagnosis"]["resnet50"]["val_ece"] is None
+    assert found["melanoma"]["ensemble"]["val_log_loss"] == tasks["melanoma"]["compare"]["ensemble"]["val"]["log_loss"]
+    results.Summary.model_validate(found)
 
 
 def test_best_is_what_is_shown_as_best() -> None:
@@ -56,44 +69,59 @@ def test_best_is_what_is_shown_as_best() -> None:
     assert summary.best({"a": rows["a"], "b": rows["b"]}, "ece") == set()
 
 
-def test_the_lead_is_over_the_next_best() -> None:
-    """The best backbone leads the second best, with the sign of their order."""
-    found = summary.lead("melanoma", EVALUATIONS, DIFFERENCES)
-    assert found == ("roc_auc", ["b"], 0.9, [0.8, 1.0], 0.5, "c", 0.1, [-0.05, 0.25])
-    without = {name: EVALUATIONS[name] for name in "ab"}
-    found = summary.lead("melanoma", without, {"a - b": DIFFERENCES["a - b"]})
+def test_val_leads() -> None:
+    """The backbone that val chose leads with its score on test, whatever others have there; the next is val's too."""
+    found = summary.lead("melanoma", EVALUATIONS, COMPARISON)
+    assert found == (
+        *("roc_auc", "test", "b", [], 0.85, 0.7, [0.6, 0.8], 0.5),
+        *("c", -0.2, [-0.3, -0.1], 0.012),
+    )
+
+
+def test_the_difference_has_the_sign_of_their_order() -> None:
+    """A pair that is named the other way round is turned."""
+    turned = {"c - b": {"roc_auc": 0.2, "roc_auc_ci": [0.1, 0.3]}}
+    found = summary.lead("melanoma", EVALUATIONS, {**COMPARISON, "differences": turned})
     assert found is not None
-    assert found[-3:] == ("a", 0.2, [0.1, 0.3])
+    assert (found.next, found.differs, found.differs_ci, found.p) == ("c", -0.2, [-0.3, -0.1], None)
 
 
-def test_backbones_that_show_the_same_share_the_lead() -> None:
-    """Backbones whose numbers look the same share the lead, and none is ahead."""
-    tied = {**EVALUATIONS, "c": {"test": {"roc_auc": 0.90004}}}
-    assert summary.lead("melanoma", tied, DIFFERENCES) == ("roc_auc", ["c", "b"], 0.90004, None, 0.5, None, None, None)
-
-
-def test_a_lone_backbone_leads_nobody() -> None:
-    """One backbone is best without being ahead; chance is one class of seven."""
-    test = {"balanced_accuracy": 0.5, "per_class": dict.fromkeys("abcdefg")}
-    found = summary.lead("diagnosis", {"a": {"test": test}}, {})
-    assert found == ("balanced_accuracy", ["a"], 0.5, None, 1 / 7, None, None, None)
-
-
-def test_a_lead_without_intervals_has_none() -> None:
-    """Where nothing was resampled, the lead has no interval."""
-    bare = {pair: {"roc_auc": each["roc_auc"]} for pair, each in DIFFERENCES.items()}
-    found = summary.lead("melanoma", EVALUATIONS, bare)
+def test_while_test_is_sealed_val_is_shown() -> None:
+    """Without a test split, the score is that of val."""
+    sealed = {name: {**each, "test": None} for name, each in EVALUATIONS.items()}
+    found = summary.lead("melanoma", sealed, {**COMPARISON, "split": "val"})
     assert found is not None
-    assert (found.ahead, found.ahead_ci) == (0.1, None)
+    assert (found.split, found.val, found.score) == ("val", 0.85, 0.85)
 
 
-def test_nobody_leads_where_the_headline_is_undefined() -> None:
-    """Backbones without a headline don't count; without any there is no lead."""
-    undefined = {"test": {"roc_auc": None}}
-    assert summary.lead("melanoma", {"a": undefined}, {}) is None
-    found = summary.lead("melanoma", {"a": undefined, "b": EVALUATIONS["b"]}, {})
+def test_equals_on_val_are_named() -> None:
+    """Backbones whose numbers on val look the same are ties of the one that was chosen."""
+    tied = {**EVALUATIONS, "c": evaluation(0.84996, 0.9)}
+    found = summary.lead("melanoma", tied, COMPARISON)
     assert found is not None
-    assert found.best == ["b"]
+    assert found.ties == ["c"]
+
+
+def test_a_lone_backbone_has_no_next() -> None:
+    """One backbone differs from none; chance is one class of seven."""
+    scores = {"balanced_accuracy": 0.5, "per_class": dict.fromkeys("abcdefg")}
+    comparison = {"split": "test", "chosen": "a", "differences": {}}
+    found = summary.lead("diagnosis", {"a": {"val": scores, "test": scores}}, comparison)
+    assert found == (*("balanced_accuracy", "test", "a", [], 0.5, 0.5, None, 1 / 7), *[None] * 4)
+
+
+def test_a_difference_without_intervals_has_none() -> None:
+    """Where nothing was resampled, the difference has neither interval nor p."""
+    bare = {pair: {"roc_auc": each["roc_auc"]} for pair, each in COMPARISON["differences"].items()}
+    found = summary.lead("melanoma", EVALUATIONS, {**COMPARISON, "differences": bare})
+    assert found is not None
+    assert (found.differs, found.differs_ci, found.p) == (-0.2, None, None)
+
+
+@pytest.mark.parametrize(("val", "test"), [(None, 0.7), (0.85, None)])
+def test_nobody_leads_where_the_headline_is_undefined(val: float | None, test: float | None) -> None:
+    """An undefined score on val or on test leads nobody."""
+    assert summary.lead("melanoma", {**EVALUATIONS, "b": evaluation(val, test)}, COMPARISON) is None
 
 
 def test_scores_are_gathered_by_cohort() -> None:
@@ -104,12 +132,14 @@ def test_scores_are_gathered_by_cohort() -> None:
 
 
 def test_compared_metrics_are_without_intervals() -> None:
-    """The names of intervals are no metrics."""
-    assert summary.compared(DIFFERENCES) == ["roc_auc"]
+    """The names of intervals and of p are no metrics."""
+    assert summary.compared(COMPARISON["differences"]) == ["roc_auc"]
 
 
 def test_operating_points_are_listed_where_measured() -> None:
-    """Operating points come of val, of test and of each cohort, one of which may be called test."""
+    """Operating points come of val, of test unless sealed, and of each cohort, one of which may be called test."""
     point: dict[str, Any] = {"operating_points": {"sensitivity_0.9": {}}}
-    evaluation = {"val": point, "test": point, "external": {"test": point}}
-    assert [name for name, _ in summary.measured_points(evaluation)] == ["val, where it was chosen", "test", "test"]
+    parts = {"val": point, "test": point, "external": {"test": point}}
+    assert [name for name, _ in summary.measured_points(parts)] == ["val, where it was chosen", "test", "test"]
+    sealed = {"val": point, "test": None, "external": {}}
+    assert [name for name, _ in summary.measured_points(sealed)] == ["val, where it was chosen"]

@@ -7,22 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import sections
-from hypothesis import given
+import splitting
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from splitting import NO_PAIRS
 
+from lesionbench.core import sampling
 from lesionbench.core.errors import UserError
 from lesionbench.core.sampling import quotas
 from lesionbench.core.tasks import DIAGNOSES
 from lesionbench.split import assign
 
 KINDS = ("df", "mel", "nv")
-NO_PAIRS = pd.DataFrame({"image_id_a": [], "image_id_b": []}, dtype=object)
 
 
 def run(
-    index: pd.DataFrame, pairs: pd.DataFrame = NO_PAIRS, trainable: str = "own", seed: int = 0, **options: Any
+    index: pd.DataFrame, pairs: pd.DataFrame = NO_PAIRS, known: pd.DataFrame = NO_PAIRS, **options: Any
 ) -> pd.DataFrame:
-    return assign.split_images(index, pairs, trainable, sections.split(**options), seed)
+    return splitting.split(index, pairs, "own", sections.split(**options), known)
 
 
 def make_index(lesions: list[tuple[str, list[str]]], cohort: str = "own", prefix: str = "") -> pd.DataFrame:
@@ -99,6 +101,54 @@ def test_the_split_does_not_depend_on_row_order(
     pd.testing.assert_frame_equal(
         straight.set_index("image_id")[columns].sort_index(), mixed.set_index("image_id")[columns].sort_index()
     )
+
+
+@given(drawn=indexes(), seed=seeds)
+def test_where_all_pairs_are_published_groups_are_dealt_out(
+    drawn: tuple[pd.DataFrame, pd.DataFrame], seed: int
+) -> None:
+    """As in all versions before a subset kept the sides: by the number of images of a group."""
+    index, _ = drawn
+    own = index[index["cohort"].eq("own")]
+    pairs = pair(*np.random.default_rng(seed).choice(own["image_id"], (4, 2)).tolist())
+    table = run(index, pairs, pairs, seed=seed).loc[own.index]
+    units = table.groupby("group_id").agg(stratum=("dx", "min"), size=("dx", "size"))
+    parts = sampling.assign(units, {"train": 0.7, "val": 0.15, "test": 0.15}, seed)
+    assert table["split"].tolist() == table["group_id"].map(parts).tolist()
+
+
+@given(drawn=indexes(), seed=seeds, options=schemes, share=st.floats(0.4, 0.95))
+def test_a_subset_leaves_each_lesion_on_its_side(
+    drawn: tuple[pd.DataFrame, pd.DataFrame], seed: int, options: dict[str, Any], share: float
+) -> None:
+    """But for lesions that content joins: the subset may lack the others of such a group."""
+    index, pairs = drawn
+    section = sections.split(seed=seed, **options)
+    known, found = pairs.iloc[:2], pairs.iloc[2:]
+    dealt = assign.deal(index[index["cohort"].eq("own")], known, section)
+    whole = assign.split_images(index, pairs, "own", section, dealt)
+    lesions = index.loc[index["cohort"].eq("own"), "lesion_id"].drop_duplicates().sample(frac=share, random_state=seed)
+    part = index[index["cohort"].ne("own") | index["lesion_id"].isin(lesions)]
+    within = pairs[pairs["image_id_a"].isin(part["image_id"]) & pairs["image_id_b"].isin(part["image_id"])]
+    try:
+        table = assign.split_images(part, within, "own", section, dealt)
+    except UserError:  # too few lesions
+        assume(False)
+    assert assign.find_leaks(table) == []
+    joined = whole["group_id"].isin(whole.loc[whole["image_id"].isin(found.to_numpy().ravel()), "group_id"])
+    sides = whole[~joined & whole["cohort"].eq("own")].set_index("image_id")["split"]
+    table = table[table["image_id"].isin(sides.index)]
+    assert table["split"].tolist() == sides[table["image_id"]].tolist()
+
+
+def test_lesions_that_content_joins_go_where_the_first_went() -> None:
+    index = make_index([("nv", ["a"])] * 40)
+    before = run(index).set_index("lesion_id")["split"]
+    first = min(before.index[before.eq("test")])
+    second = before.index[before.eq("train") & (before.index > first)][0]
+    after = run(index, pair((images_of(index, first)[0], images_of(index, second)[0]))).set_index("lesion_id")["split"]
+    assert after[second] == "test"
+    assert after.drop(second).equals(before.drop(second))
 
 
 @given(drawn=indexes(), seed=seeds)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sections
+import splitting
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from lesionbench import __main__, schemas
 from lesionbench.core import files
 from lesionbench.core.errors import UserError
 from lesionbench.core.tasks import DIAGNOSES
-from lesionbench.split import assign, audit, audit_files
+from lesionbench.split import audit, audit_files
 
 Corruption = Callable[[Path], Any]
 
@@ -48,9 +49,8 @@ def here(tmp_path: Path) -> Path:
     index.to_csv(tmp_path / "index.csv", index=False)
     pairs = pd.DataFrame(columns=["image_id_a", "image_id_b", "score", "origin", "merged"])
     pairs.to_csv(tmp_path / "duplicates.csv", index=False)
-    assign.split_images(index, pairs, "own", sections.split(val=0.2, test=0.2), 1).to_csv(
-        tmp_path / "split.csv", index=False
-    )
+    made = splitting.split(index, pairs, "own", sections.split(val=0.2, test=0.2, seed=1))
+    made.to_csv(tmp_path / "split.csv", index=False)
     return tmp_path
 
 
@@ -232,7 +232,7 @@ def test_a_split_that_leaks_on_purpose_is_not_refused(here: Path) -> None:
     """A split that leaks on purpose is counted and not refused."""
     index = files.read_csv(here / "index.csv")
     pairs = files.read_csv(here / "duplicates.csv")
-    made = assign.split_images(index, pairs, "own", sections.split(scheme="image", val=0.2, test=0.2), 1)
+    made = splitting.split(index, pairs, "own", sections.split(scheme="image", val=0.2, test=0.2, seed=1))
     made.to_csv(here / "split.csv", index=False)
     overlaps, found = run(here, leaky=True)
     assert found["leaks"] == overlaps["leak"].sum() > 0
@@ -330,10 +330,10 @@ def test_no_group_stands_in_two_splits_and_the_audit_agrees(
     more: dict[str, Any],
 ) -> None:
     index, contents, pairs = drawn
-    section = sections.split(**{"scheme": scheme, "images": images, "val": val, "test": test, **more})
+    section = sections.split(**{"seed": seed, "scheme": scheme, "images": images, "val": val, "test": test, **more})
     merged = pairs[pairs["score"].ge(threshold)]
     try:
-        made = assign.split_images(index, merged, "own", section, seed)
+        made = splitting.split(index, merged, "own", section)
     except UserError:  # too few lesions
         assume(False)
     table = made.merge(contents, on="image_id")

@@ -19,6 +19,7 @@ from lesionbench.tracking import runs
 from lesionbench.tracking import store as stores
 
 EVALUATION = {
+    "val": {"roc_auc": 0.85, "recall": None, "roc_auc_ci": [0.8, 0.9], "log_loss_skill": 0.2, "n": 12},
     "test": {"roc_auc": 0.9, "recall": None, "roc_auc_ci": [0.8, 1.0], "n": 10, "per_class": {"nv": {"recall": 1.0}}},
     "external": {"other_clinic": {"roc_auc": 0.7, "n": 5}},
     "leaky": False,
@@ -93,6 +94,32 @@ def test_an_evaluation_updates_the_training_s_run(model: Path) -> None:
     assert "test_recall" not in found
     assert not [name for name in found if "ci" in name or "per_class" in name]
     assert run.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("store")
+def test_calibrated_val_stands_before_raw_val(model: Path) -> None:
+    """MLflow's table shows the calibrated scores of the kept epoch; the curve before them stays as it was."""
+    train("calibrated", model)
+    runs.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION})
+    (run,) = runs_of("calibrated")
+    assert run.data.metrics["val_roc_auc"] == 0.85
+    assert run.data.metrics["val_log_loss_skill"] == 0.2
+    assert values(run, "val_roc_auc") == [(0, 0.5), (1, 0.6), (2, 0.85)]
+    runs.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION})
+    assert len(values(runs_of("calibrated")[0], "val_roc_auc")) == 3
+
+
+@pytest.mark.usefixtures("store")
+def test_a_sealed_test_reaches_no_store(model: Path) -> None:
+    """While the test split is sealed, only scores on val are logged; opened, the same run gets the others."""
+    train("sealed", model)
+    runs.log_evaluations("sealed", "melanoma", {"resnet50": {**EVALUATION, "test": None, "external": {}}})
+    (run,) = runs_of("sealed")
+    assert run.data.metrics["val_roc_auc"] == 0.85
+    assert not [name for name in run.data.metrics if name.startswith(("test_", "other_"))]
+    runs.log_evaluations("sealed", "melanoma", {"resnet50": EVALUATION})
+    (run,) = runs_of("sealed")
+    assert run.data.metrics["test_roc_auc"] == 0.9
 
 
 @pytest.mark.usefixtures("store")

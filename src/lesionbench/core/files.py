@@ -93,10 +93,12 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file that a stage wrote.
 
     Raises:
-        UserError: if the file is not valid JSON.
+        UserError: if the file is missing or is not valid JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from None
 
@@ -113,9 +115,12 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     Columns named in TEXT are str. A blank cell is NaN in the columns named in NUMERIC, and "" in all others.
 
     Raises:
-        UserError: if the last line has no line end, so that the file was cut short.
+        UserError: if the file is missing, or was cut short: its last line has no line end.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it") from None
     if not data.endswith(b"\n"):
         raise UserError(f"{path} is cut short; `dvc repro` makes it anew")
     blanks = {name: [""] for name in NUMERIC}

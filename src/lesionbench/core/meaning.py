@@ -22,7 +22,7 @@ class Module(NamedTuple):
     """The top-level statements of a module, sorted by purpose."""
 
     definitions: dict[str, list[ast.stmt]]  # name → the top-level statements that bind it
-    imports: dict[str, str]  # local name → dotted name of the project's object
+    imports: dict[str, list[str]]  # local name → dotted name of the project's object
     loose: list[ast.stmt]  # statements that bind no name, and blocks; they run at each import
 
 
@@ -47,7 +47,7 @@ def of(function: str) -> str:
         if name == function and attribute not in module.definitions:
             raise ValueError(f"there is no {function}")
         if attribute in module.imports:
-            todo.append(module.imports[attribute])
+            todo += module.imports[attribute]
         nodes = module.definitions.get(attribute)
         if nodes is None:  # the module itself, or a name in it that no statement binds
             nodes = [each for known in module.definitions.values() for each in known]
@@ -56,6 +56,12 @@ def of(function: str) -> str:
         for node in nodes:
             todo += _references(node, where, module)
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def forget() -> None:
+    """Read the code anew when it is asked for again."""
+    read.cache_clear()
+    of.cache_clear()
 
 
 def _locate(name: str) -> tuple[str, str]:
@@ -89,13 +95,11 @@ def read(module: str) -> Module:
             definitions.setdefault(name, []).append(node)
         if not bound and not _is_docstring(node):
             loose.append(node)
-    imports = {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for top in body
-        for node in ast.walk(top)
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PACKAGE}.")
-        for alias in node.names
-    }
+    imports: dict[str, list[str]] = {}
+    for inner in (each for top in body for each in ast.walk(top)):
+        if isinstance(inner, ast.ImportFrom) and f"{inner.module}.".startswith(f"{PACKAGE}."):
+            for alias in inner.names:  # two functions may import two things under one name
+                imports.setdefault(alias.asname or alias.name, []).append(f"{inner.module}.{alias.name}")
     return Module(definitions, imports, loose)
 
 
@@ -119,7 +123,7 @@ def _references(node: ast.AST, where: str, module: Module) -> Iterator[str]:
         base = base.value
     if isinstance(base, ast.Name):
         if base.id in module.imports:
-            yield ".".join([module.imports[base.id], *reversed(chain)])
+            yield from (".".join([imported, *reversed(chain)]) for imported in module.imports[base.id])
         elif base.id in module.definitions:
             yield f"{where}.{base.id}"
         return

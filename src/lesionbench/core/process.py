@@ -107,6 +107,12 @@ def first_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0"
 
 
+def launched() -> bool:
+    """Whether a launcher started this process as one of several, so that all of them must do the same."""
+    names = ("WORLD_SIZE", "SLURM_NTASKS", "JSM_NAMESPACE_SIZE")
+    return any(os.environ.get(name, "1") != "1" for name in names)
+
+
 def keep_memory() -> None:
     """Let glibc keep freed memory instead of giving it back to the system.
 

@@ -17,6 +17,7 @@ from lesionbench.core.parallel import for_each
 from lesionbench.core.progress import progress
 from lesionbench.images import read_rgb
 
+CACHED = "lesionbench.duplicates.search.find"  # the function whose results are kept
 MADE_WITH = ("faiss-cpu", "numpy", "opencv-python-headless", "pandas")  # packages whose versions may change a score
 SIDE = 400  # Pixels. The longer side at which images are compared.
 FEATURES = 400  # Features. The strongest of an image, for the verification.
@@ -286,7 +287,7 @@ def find_cached(index: pd.DataFrame, trainable: str, stored: Path) -> pd.DataFra
         stored: folder of the results of earlier searches; used and filled. One process at a time may use it.
     """
     named = index[["image_id", "lesion_id", "cohort", "pixels_sha256"]].sort_values("image_id").to_csv(index=False)
-    entry = stored / f"{cache.key('lesionbench.duplicates.search.find', MADE_WITH, trainable, named)}.csv"
+    entry = stored / f"{cache.key(CACHED, MADE_WITH, trainable, named)}.csv"
     if not entry.exists():
         files.write_csv(entry, find(index, trainable))
     return files.read_csv(entry)

@@ -1,4 +1,4 @@
-"""ROC, precision-recall, calibration, confusion and learning curves of all backbones: data and figures."""
+"""ROC, precision-recall, reliability, confusion and learning curves of all backbones: data and figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,21 +9,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lesionbench import figures
-from lesionbench.core.tasks import numbers
-from lesionbench.evidence.metrics import ECE_BINS
-from lesionbench.evidence.names import METRICS
+from lesionbench.core.tasks import melanoma_column, numbers
+from lesionbench.evidence.names import METRICS, RULES
 from lesionbench.evidence.predictions import probabilities
+from lesionbench.evidence.reliability import equal_mass
 
 CURVE_POINTS = 201  # Points from 0 to 1.
+BINS = 15  # of confidence, of even width
 
 
 def tabulate(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return figure name → its data. `tables` maps each backbone to its predictions on the test split."""
+    """Return figure name → its data.
+
+    Args:
+        tables: backbone → its predictions on one split, with decisions: a column `called`, the class's number.
+        classes: the task's classes.
+    """
     return {
         "roc": roc_curves(tables, classes),
         "precision_recall": precision_recall_curves(tables, classes),
         "confusion": confusion(tables, classes),
         "calibration": calibration(tables, classes),
+        "reliability": reliability(tables, classes),
     }
 
 
@@ -66,32 +73,51 @@ def precision_recall_curves(tables: Mapping[str, pd.DataFrame], classes: Sequenc
 
 
 def confusion(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
-    """One row per image and backbone: columns backbone, actual, predicted, as DVC's confusion template expects."""
+    """One row per image and backbone: columns backbone, actual, predicted, as DVC's confusion template expects.
+
+    `predicted` follows the decision in force.
+    """
     names = np.array(classes)
     parts = [
-        pd.DataFrame({"backbone": backbone, "actual": table["label"], "predicted": names[p.argmax(axis=1)]})
+        pd.DataFrame({"backbone": backbone, "actual": table["label"], "predicted": names[table["called"]]})
         for backbone, table in tables.items()
-        for p in [probabilities(table, classes)]
     ]
     return pd.concat(parts, ignore_index=True)
 
 
 def calibration(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
-    """Reliability of the predicted class by ECE_BINS bins of confidence: columns backbone, confidence, accuracy, n."""
+    """Reliability of the likeliest class by BINS even bins of confidence: columns backbone, confidence, accuracy, n."""
     parts = []
     for backbone, table in tables.items():
         p, labels = probabilities(table, classes), numbers(table["label"], classes)
-        each = pd.DataFrame({"confidence": p.max(axis=1), "accuracy": p.argmax(axis=1) == labels})
-        bins = np.minimum((each["confidence"] * ECE_BINS).astype(int), ECE_BINS - 1)
-        grouped = each.groupby(bins).agg(
-            confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), n=("accuracy", "size")
-        )
-        parts.append(grouped.assign(backbone=backbone))
-    return pd.concat(parts)[["backbone", "confidence", "accuracy", "n"]].round(6)
+        bins = np.minimum((p.max(axis=1) * BINS).astype(int), BINS - 1)
+        parts.append(_by_bins(p.max(axis=1), p.argmax(axis=1) == labels, bins, "confidence", "accuracy", backbone))
+    return pd.concat(parts, ignore_index=True)
+
+
+def reliability(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
+    """Reliability of p(melanoma) by bins of about as many images: columns backbone, p, share, n."""
+    column, parts = melanoma_column(classes), []
+    for backbone, table in tables.items():
+        p = probabilities(table, classes)[:, column]
+        positive = numbers(table["label"], classes) == column
+        parts.append(_by_bins(p, positive, equal_mass(p), "p", "share", backbone))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _by_bins(p: np.ndarray, true: np.ndarray, bins: np.ndarray, x: str, y: str, backbone: str) -> pd.DataFrame:
+    """By bin the mean of `p` as column `x`, the share of `true` as column `y`, and n."""
+    each = pd.DataFrame({x: p, y: true, "n": 1})
+    grouped = each.groupby(bins).agg({x: "mean", y: "mean", "n": "sum"})
+    return grouped.assign(backbone=backbone)[["backbone", x, y, "n"]].round(6)
 
 
 def draw(
-    data: Mapping[str, pd.DataFrame], classes: Sequence[str], scores: Mapping[str, Mapping[str, Any]]
+    data: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
+    scores: Mapping[str, Mapping[str, Any]],
+    split: str,
+    rule: str,
 ) -> dict[str, Figure]:
     """Draw the data of `tabulate`. The legends show each backbone's score with its interval.
 
@@ -99,19 +125,27 @@ def draw(
         data: result of `tabulate`.
         classes: the task's classes.
         scores: backbone → result of `metrics.evaluate` on the same images.
+        split: "test" or "val", which they are of.
+        rule: of the decisions, a key of names.RULES.
     """
     what = "melanoma" if len(classes) == 2 else f"macro average of {len(classes)} diagnoses"
-    n = f"test, n = {next(iter(scores.values()))['n']} images"
-    drawn = {}
-    for name, x, y, metric in (
-        ("roc", "fpr", "tpr", "roc_auc"),
-        ("precision_recall", "recall", "precision", "average_precision"),
-        ("calibration", "confidence", "accuracy", "ece"),
-    ):
-        title = f"{TITLES[name]}: {what}\n{n}; {METRICS[metric].label} with 95 % interval"
+    n = f"{split}, n = {next(iter(scores.values()))['n']:,} images"
+
+    def lines(name: str, x: str, y: str, metric: str, title: str) -> Figure:
         legend = {backbone: f"{backbone} ({with_interval(each, metric)})" for backbone, each in scores.items()}
-        drawn[name] = draw_lines(data[name], x, y, title, legend, diagonal=name != "precision_recall")
-    return drawn | {"confusion": draw_confusion(data["confusion"], classes, f"Confusion, {n}")}
+        bounds = " with 95 % interval" if any(f"{metric}_ci" in each for each in scores.values()) else ""
+        title = f"{title}\n{n}; {METRICS[metric].label}{bounds}"
+        return draw_lines(data[name], x, y, title, legend, diagonal=name == "roc")
+
+    legend = {name: f"{name} (log loss {with_interval(each, 'log_loss')})" for name, each in scores.items()}
+    return {
+        "roc": lines("roc", "fpr", "tpr", "roc_auc", f"ROC: {what}"),
+        "precision_recall": lines(
+            "precision_recall", "recall", "precision", "average_precision", f"Precision and recall: {what}"
+        ),
+        "calibration": draw_reliability(data, len(classes) > 2, n, legend),
+        "confusion": draw_confusion(data["confusion"], classes, f"Confusion, {n}; decision {rule}: {RULES[rule]}"),
+    }
 
 
 def with_interval(scores: Mapping[str, Any], metric: str) -> str:
@@ -122,30 +156,54 @@ def with_interval(scores: Mapping[str, Any], metric: str) -> str:
     return f"{scores[metric]:.2f}" + (f" [{low_high[0]:.2f}, {low_high[1]:.2f}]" if low_high else "")
 
 
-TITLES = {"roc": "ROC", "precision_recall": "Precision and recall", "calibration": "Calibration"}
-
-
 @figures.styled
 def draw_lines(table: pd.DataFrame, x: str, y: str, title: str, names: Mapping[str, str], diagonal: bool) -> Figure:
     """Draw column `y` over `x`, both 0 to 1, one line per backbone; `names` maps backbones to legend entries."""
     figure, (ax,) = figures.new(5.2, 4.6)
     if diagonal:
         ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
-    markers: dict[str, Any] = {"marker": "o", "markersize": 3} if y == "accuracy" else {}
     for backbone, line in table.groupby("backbone", sort=False):
-        ax.plot(line[x], line[y], label=names[str(backbone)], **markers)
+        ax.plot(line[x], line[y], label=names[str(backbone)])
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y], title=title, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     ax.legend(fontsize=8)
     return figure
 
 
+@figures.styled
+def draw_reliability(data: Mapping[str, pd.DataFrame], seven: bool, n: str, names: Mapping[str, str]) -> Figure:
+    """Reliability diagrams: of p(melanoma), and with `seven` classes of the likeliest class too.
+
+    Args:
+        data: `reliability` and `calibration` of `tabulate`.
+        seven: whether there are more classes than two.
+        n: the split and its images, for the titles.
+        names: backbone → entry in the legend.
+    """
+    panels = [("reliability", "p", "share", "p(melanoma), bins of as many images")]
+    if seven:
+        panels.append(("calibration", "confidence", "accuracy", "the likeliest class, bins of even width"))
+    figure, axes = figures.new(5.2 * len(panels), 4.6, 1, len(panels))
+    for ax, (name, x, y, title) in zip(axes, panels, strict=True):
+        ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
+        for backbone, line in data[name].groupby("backbone", sort=False):
+            (drawn,) = ax.plot(line[x], line[y], label=names[str(backbone)])
+            # A dot's area says how many images are behind it.
+            ax.scatter(line[x], line[y], s=4 + 80 * line["n"] / line["n"].sum(), color=drawn.get_color())
+        ax.set(xlabel=LABELS[x], ylabel=LABELS[y], title=f"Reliability of {title}\n{n}")
+        ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes[0].legend(fontsize=8)
+    return figure
+
+
 LABELS = {
+    "p": "mean probability of melanoma",
+    "share": "share of melanomas",
     "fpr": "false positive rate (1 - specificity)",
     "tpr": "true positive rate (sensitivity)",
     "recall": "recall (sensitivity)",
     "precision": "precision (positive predictive value)",
-    "confidence": "mean confidence in the predicted class",
-    "accuracy": "share of correct predictions",
+    "confidence": "mean probability of the likeliest class",
+    "accuracy": "share of images of that class",
 }
 
 

@@ -1,7 +1,7 @@
 """Grad-CAM: figures, and measurements against the lesion masks."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,68 +11,78 @@ from matplotlib.figure import Figure
 from lesionbench import figures
 from lesionbench.core import tasks
 from lesionbench.core.sampling import hash_order
-from lesionbench.evidence.metrics import interval, resample_groups
+from lesionbench.evidence import energy
 from lesionbench.evidence.predictions import probabilities
 from lesionbench.images import read_mask, square
-from lesionbench.networks.backbones import Backbone, normalise
+from lesionbench.networks.backbones import Backbone, build, normalise
+from lesionbench.networks.layers import as_maps
 
 if TYPE_CHECKING:
     from lesionbench.params import Explain
 
 KINDS = ("hit", "miss", "missed melanoma")
+NORMALISED_ON = 32  # images that give an untrained network the statistics of its batch normalisation
 
 
-def _as_maps(output: torch.Tensor, made: Backbone) -> torch.Tensor:
-    """Reshape a backbone's features to (N, channels, h, w); they may be patch tokens or channels-last maps."""
-    if output.ndim == 3:
-        tokens = output[:, getattr(made.network, "num_prefix_tokens", 0) :]
-        side = round(tokens.shape[1] ** 0.5)
-        return tokens.reshape(len(tokens), side, -1, tokens.shape[2]).permute(0, 3, 1, 2)
-    channels = getattr(made.network, "num_features", output.shape[1])
-    return output.permute(0, 3, 1, 2) if output.shape[1] != channels == output.shape[3] else output
+def untrained(described: dict[str, Any], images: np.ndarray, seed: int) -> Backbone:
+    """A network with random weights, in eval mode, of the architecture that a model's metadata describes.
+
+    Batch normalisation takes its statistics from the first NORMALISED_ON of `images`, uint8 RGB (n, S, S, 3). Without
+    any, values would grow or vanish from layer to layer as in no trained network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = build(described["backbone"], len(described["classes"]), described["size"])
+    made.network.eval()
+    for module in made.network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and len(images) > 1:
+            module.train().momentum = None  # so that the next batch's statistics are taken as they are
+    batch = normalise(np.array(images[:NORMALISED_ON]), torch.tensor(made.mean), torch.tensor(made.std))
+    with torch.no_grad():
+        made.network(batch)
+    made.network.eval()
+    return made
 
 
 def grad_cam(made: Backbone, images: np.ndarray, classes: np.ndarray, batch_size: int) -> np.ndarray:
     """Grad-CAM of the given class of each image (Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74).
 
+    Of two classes, the difference of the logits is explained: it alone decides. The library pytorch-grad-cam is not
+    used, because it subtracts each map's minimum, which moves energy to the map's peak. It also takes the gradients of
+    all weights, which takes about three times as long.
+
     Args:
-        made: the network, in eval mode.
+        made: the network, in eval mode. Its weights no longer ask for gradients afterwards.
         images: uint8 RGB (n, S, S, 3).
         classes: class numbers, int (n,).
         batch_size: images per batch.
 
     Returns:
-        float32 (n, S, S), each map scaled to maximum 1, or all 0 where nothing supports the class.
+        float32 (n, S, S), 0 or more, in the unit of the logits; all 0 where nothing supports the class.
     """
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
     mean, std = torch.tensor(made.mean), torch.tensor(made.std)
-    layers = [made.network.get_submodule(made.cam_layer)]
-    maps = []
-    with GradCAM(made.network, layers, reshape_transform=lambda output: _as_maps(output, made)) as cam:
+    seen: list[torch.Tensor] = []
+
+    def cut(module: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output.detach().requires_grad_())
+        return seen[-1].clone()  # what follows may write into it
+
+    maps = [np.zeros((0, *images.shape[1:3]), np.float32)]
+    made.network.requires_grad_(False)
+    handle = made.network.get_submodule(made.cam_layer).register_forward_hook(cut)
+    try:
         for i in range(0, len(images), batch_size):
-            batch = normalise(np.array(images[i : i + batch_size]), mean, std)
-            targets = [ClassifierOutputTarget(int(c)) for c in classes[i : i + batch_size]]
-            maps.append(cam(batch, targets))
-    found = np.concatenate(maps).astype(np.float32)
-    peak = found.max(axis=(1, 2), keepdims=True)
-    return np.divide(found, peak, out=np.zeros_like(found), where=peak > 0)
-
-
-def energy_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Share of each map's energy that lies inside the mask (Wang et al. 2020, arXiv:1910.01279).
-
-    Args:
-        maps: float (n, S, S), not negative.
-        masks: bool (n, S, S).
-
-    Returns:
-        float (n,), 0 to 1; NaN for a map that is all 0.
-    """
-    total = maps.sum(axis=(1, 2))
-    inside = (maps * masks).sum(axis=(1, 2))
-    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+            logits = made.network(normalise(np.array(images[i : i + batch_size]), mean, std))
+            chosen = torch.tensor(classes[i : i + batch_size])[:, None] == torch.arange(logits.shape[1])
+            wanted = chosen.float() - (~chosen).float() if logits.shape[1] == 2 else chosen.float()
+            (gradient,) = torch.autograd.grad((logits * wanted).sum(), seen[-1])
+            weights = as_maps(gradient, made).mean(dim=(2, 3), keepdim=True)
+            coarse = (weights * as_maps(seen.pop().detach(), made)).sum(dim=1, keepdim=True).relu()
+            fine = torch.nn.functional.interpolate(coarse, images.shape[1:3], mode="bilinear")
+            maps.append(fine[:, 0].numpy())
+    finally:
+        handle.remove()
+    return np.concatenate(maps)
 
 
 def square_mask(path: str, size: int) -> np.ndarray:
@@ -80,44 +90,6 @@ def square_mask(path: str, size: int) -> np.ndarray:
     if not path:
         return np.zeros((size, size), bool)
     return square(read_mask(path).astype(np.uint8) * 255, size) > 127
-
-
-def summarise(maps: np.ndarray, masks: np.ndarray, rows: pd.DataFrame, samples: int, seed: int) -> dict[str, object]:
-    """Mean share of the maps' energy inside the lesion, with a 95 % interval from resampled lesions.
-
-    Args:
-        maps: float (n, S, S).
-        masks: bool (n, S, S).
-        rows: n rows, columns group_id, label, predicted.
-        samples: number of resamples; 0 leaves the interval out.
-        seed: seed of the resamples.
-
-    Returns:
-        - n, and empty_maps: the number of maps that are all 0. The means leave these out.
-        - energy_in_lesion and its interval; energy_in_lesion_right and energy_in_lesion_wrong, by the decision.
-        - lesion_area: the share that a uniform map would reach.
-
-        A mean over no image is None.
-    """
-    energy = energy_inside(maps, masks)
-    good = ~np.isnan(energy)
-    right = rows["label"].eq(rows["predicted"]).to_numpy()
-    draws = resample_groups(rows["group_id"].to_numpy()[good], np.zeros(good.sum()), samples, seed)
-
-    ci = interval(draws @ energy[good] / draws.sum(axis=1)) if samples and good.any() else None
-
-    def mean(values: np.ndarray) -> float | None:
-        return round(float(values.mean()), 6) if len(values) else None
-
-    return {
-        "n": len(rows),
-        "empty_maps": int((~good).sum()),
-        "energy_in_lesion": mean(energy[good]),
-        **({"energy_in_lesion_ci": ci} if ci else {}),
-        "lesion_area": mean(masks[good].mean(axis=(1, 2))) if good.any() else None,
-        "energy_in_lesion_right": mean(energy[good & right]),
-        "energy_in_lesion_wrong": mean(energy[good & ~right]),
-    }
 
 
 def choose(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
@@ -175,14 +147,20 @@ def draw_sheet(
 
 
 def choose_rows(
-    predicted: pd.DataFrame, index: pd.DataFrame, classes: Sequence[str], section: "Explain", seed: int
+    predicted: pd.DataFrame,
+    index: pd.DataFrame,
+    classes: Sequence[str],
+    called: np.ndarray,
+    section: "Explain",
+    seed: int,
 ) -> pd.DataFrame:
-    """Choose the test images to show and those to measure.
+    """Choose the images to show and those to measure: of test, or of val while test is sealed.
 
     Args:
-        predicted: data/predictions/<task>/<backbone>.csv.
+        predicted: data/predictions/<task>/<backbone>.csv, n rows.
         index: data/index.csv, in the order of the pixels.
         classes: the task's classes.
+        called: number of the class decided for, int (n,), as `predictions.called` gives it.
         section: params.yaml's section explain.
         seed: seed of the choice of the measured images.
 
@@ -190,16 +168,17 @@ def choose_rows(
         One row per image, with the columns of `predicted` and these:
 
         - row (position in the pixels), dx, mask_path
-        - predicted (class), label_number (number of that class), confidence (0 to 1)
+        - predicted (class), label_number (number of that class), confidence (its probability, 0 to 1)
         - place (on the sheet) and kind; NaN and "" if the image is not shown
-        - measured (bool)
+        - measured (bool): images with a mask only
     """
     index = index.reset_index(names="row")[["image_id", "row", "dx", "mask_path"]]
-    table = predicted[predicted["split"].eq("test")].merge(index, on="image_id")
-    p = probabilities(table, classes)
-    table = table.assign(predicted=np.array(classes)[p.argmax(axis=1)], confidence=p.max(axis=1))
+    confidence = probabilities(predicted, classes)[np.arange(len(called)), called]
+    table = predicted.assign(predicted=np.array(classes)[called], confidence=confidence)
+    split = "test" if table["split"].eq("test").any() else "val"
+    table = table[table["split"].eq(split)].merge(index, on="image_id")
     shown = choose(table, section.images)
-    measured = hash_order(table["image_id"], seed)[: section.measured]
+    measured = hash_order(table.loc[table["mask_path"].ne(""), "image_id"], seed)[: section.measured]
     table["place"] = table["image_id"].map({image_id: i for i, image_id in enumerate(shown["image_id"])})
     table["kind"] = table["image_id"].map(shown.set_index("image_id")["kind"]).fillna("")
     table["measured"] = table["image_id"].isin(measured)
@@ -208,12 +187,13 @@ def choose_rows(
 
 
 def explain(
-    made: Backbone, rows: pd.DataFrame, pixels: np.ndarray, section: "Explain", seed: int, name: str
+    made: Backbone, blank: Backbone, rows: pd.DataFrame, pixels: np.ndarray, section: "Explain", seed: int, name: str
 ) -> tuple[dict[str, object], Figure]:
-    """Measure and draw the Grad-CAM of the predicted class.
+    """Measure and draw the Grad-CAM of the class decided for.
 
     Args:
         made: the network, in eval mode.
+        blank: the same with random weights, in eval mode.
         rows: result of choose_rows.
         pixels: uint8 RGB (N, S, S, 3).
         section: params.yaml's section explain.
@@ -221,14 +201,17 @@ def explain(
         name: name of the network for the figure's title.
 
     Returns:
-        The result of `summarise` for the measured images that have a mask, and the sheet.
+        The split, and the result of `energy.summarise` for the measured images; and the sheet.
     """
-    images = pixels[rows["row"]]
-    maps = grad_cam(made, images, rows["label_number"].to_numpy(), section.batch_size)
+    images, numbers, measured = pixels[rows["row"]], rows["label_number"].to_numpy(), rows["measured"].to_numpy()
+    maps = grad_cam(made, images, numbers, section.batch_size)
+    random = grad_cam(blank, images[measured], numbers[measured], section.batch_size)
     masks = np.array([square_mask(path, images.shape[1]) for path in rows["mask_path"]])
-    has_mask = (rows["mask_path"].ne("") & rows["measured"]).to_numpy()
-    found = summarise(maps[has_mask], masks[has_mask], rows[has_mask], section.bootstrap, seed)
+    found = energy.summarise(maps[measured], random, masks[measured], rows[measured], section.bootstrap, seed)
     shown = rows[rows["place"].notna()].sort_values("place").index
-    title = f"Grad-CAM of {name}: surest hits, misses and missed melanomas on test, lesion outlined"
-    outlines = masks[shown] if has_mask.any() else None
-    return found, draw_sheet(rows.loc[shown], images[shown], maps[shown], outlines, title)
+    peak = maps[shown].max(axis=(1, 2), keepdims=True)
+    scaled = np.divide(maps[shown], peak, out=np.zeros_like(maps[shown]), where=peak > 0)
+    split = rows["split"].iloc[0]
+    title = f"Grad-CAM of {name}: surest hits, misses and missed melanomas on {split}, lesion outlined"
+    outlines = masks[shown] if measured.any() else None
+    return {"split": split, **found}, draw_sheet(rows.loc[shown], images[shown], scaled, outlines, title)

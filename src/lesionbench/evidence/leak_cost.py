@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from lesionbench import figures
 from lesionbench.core.tasks import melanoma_column, numbers
 from lesionbench.evidence import names
-from lesionbench.evidence.metrics import compute, interval, resample_groups, weighted_roc_auc
+from lesionbench.evidence.intervals import interval, resample_groups
+from lesionbench.evidence.metrics import compute
 from lesionbench.evidence.predictions import probabilities
+from lesionbench.evidence.ranks import weighted_roc_auc
 
 METRICS = {
     "balanced_accuracy": names.METRICS["balanced_accuracy"].label,
@@ -24,7 +26,7 @@ COLUMNS = ["scheme", "images", "metric", "n", "mean", "low", "high", "min", "max
 
 
 class Run(NamedTuple):
-    """One training: its split.scheme, the test rows of its predictions, and its data/split.csv."""
+    """One training: its split.scheme, the test rows of its predictions with decisions, and its data/split.csv."""
 
     scheme: str
     test: pd.DataFrame
@@ -51,7 +53,7 @@ def measure(runs: Sequence[Run], classes: Sequence[str], samples: int, seed: int
     """Means over the trainings of each scheme, with intervals, and the differences image - lesion.
 
     Args:
-        runs: trainings of both schemes. Their test rows have group_id, label and p_<class>.
+        runs: trainings of both schemes. Their test rows have group_id, label, p_<class> and called (class number).
         classes: classes of the task diagnosis.
         samples: number of resamples of lesions. All trainings share the resamples, because their test splits overlap.
         seed: seed of the resamples.
@@ -108,18 +110,18 @@ def weigh(tests: Sequence[pd.DataFrame], samples: int, seed: int) -> list[np.nda
 def score(
     test: pd.DataFrame, weights: np.ndarray, classes: Sequence[str], wanted: Iterable[str] = METRICS
 ) -> dict[str, np.ndarray]:
-    """The metrics `wanted`, each float (k,), of rows with label and p_<class>, under k weightings (k, n)."""
+    """The metrics `wanted`, each float (k,), of rows as in `measure`, under k weightings (k, n)."""
     if test.empty:
         return {metric: np.full(len(weights), np.nan) for metric in wanted}
     p, labels, mel = probabilities(test, classes), numbers(test["label"], classes), melanoma_column(classes)
-    found = {**compute(p, labels, weights), "melanoma_roc_auc": weighted_roc_auc(p[:, mel], labels == mel, weights)}
+    found = compute(p, labels, weights, test["called"].to_numpy())
+    found["melanoma_roc_auc"] = weighted_roc_auc(p[:, mel], labels == mel, weights)
     return {metric: found[metric] for metric in wanted}
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:
-    """The first value, and the interval of the others; resamples without some class (NaN) are left out."""
-    defined = values[1:][np.isfinite(values[1:])]
-    low, high = interval(defined) if np.isfinite(values[0]) and len(defined) else (np.nan, np.nan)
+    """The first value, and the interval of the others, missing where `interval` gives none."""
+    low, high = (interval(values[1:]) if np.isfinite(values[0]) else None) or (np.nan, np.nan)
     return float(values[0]), low, high
 
 

@@ -1,123 +1,154 @@
-"""Metrics of calibrated probabilities, with intervals that resample lesions instead of images."""
+"""Metrics of calibrated probabilities and of decisions, with intervals that resample lesions instead of images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
-METRICS = (
-    *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
-    *("roc_auc", "average_precision", "log_loss", "brier", "ece", "n"),
-)
-ECE_BINS = 15
+from lesionbench.core.tasks import melanoma_column
+from lesionbench.evidence import reliability
+from lesionbench.evidence.calibration import bounded_log
+from lesionbench.evidence.decisions import RULES, decide
+from lesionbench.evidence.intervals import MIN_LESIONS, Draws
+from lesionbench.evidence.ranks import weighted_areas
+
+DECIDED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+OF_ALL = ("log_loss", "brier", "log_loss_skill", "brier_skill")
+LIMITS = {"log_loss": (0,), "brier": (0,), "log_loss_skill": (-np.inf, 1), "brier_skill": (-np.inf, 1)}
+METRICS = ("n", "lesions", *DECIDED, "roc_auc", "average_precision", "log_loss", "brier", "ece", *OF_ALL[2:])
+BY_LESION = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss", "brier")
 
 
-def compute(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute METRICS (except n) as scikit-learn defines them, for many weightings of the same images at once.
+def decided(called: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """The metrics DECIDED, as scikit-learn defines them, for many weightings of the same images at once.
 
-    With two classes, precision, recall, f1, roc_auc and average_precision are those of class 1, and brier is the
-    squared error of class 1. With more classes they are macro averages, and brier sums over the classes. ece is the
-    error of the predicted class over ECE_BINS equal bins of confidence (Naeini et al. 2015,
-    doi:10.1609/aaai.v29i1.9602).
+    With two classes, precision, recall and f1 are those of class 1. With more they are macro averages.
+
+    Args:
+        called: the class decided for, int (n,), n > 0.
+        labels: class numbers, int (n,).
+        weights: float (weightings, n), such as how often each image was drawn.
+        classes: how many there are.
+
+    Returns:
+        metric → float (weightings,). A metric is NaN if undefined: a class does not occur, or, for precision with two
+        classes, class 1 is never called. In a macro average, a class that is never called has precision 0.
+    """
+    actual_of, called_of = np.eye(classes)[labels], np.eye(classes)[called]
+    total, hit = weights.sum(axis=1), weights @ (actual_of * called_of)
+    actual, predicted = weights @ actual_of, weights @ called_of
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return values[:, 1] if classes == 2 else values.mean(axis=1)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, precision = hit / actual, hit / predicted
+        return {
+            "accuracy": hit.sum(axis=1) / total,
+            "balanced_accuracy": recall.mean(axis=1),
+            "precision": average(precision if classes == 2 else np.nan_to_num(precision)),
+            "recall": average(recall),
+            "f1": average(2 * hit / (actual + predicted)),
+        }
+
+
+def compute(
+    p: np.ndarray, labels: np.ndarray, weights: np.ndarray, called: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Compute DECIDED, roc_auc, average_precision, log_loss and brier for many weightings of the same images at once.
+
+    All are as scikit-learn defines them. With two classes, roc_auc and average_precision are those of class 1, and
+    brier is the squared error of class 1. With more, they are macro averages, and brier sums over the classes.
 
     Args:
         p: probabilities, float (n, classes), n > 0.
         labels: class numbers, int (n,).
         weights: float (weightings, n), such as how often each image was drawn.
+        called: the class decided for, int (n,); None: the likeliest.
 
     Returns:
-        metric → float (weightings,). A metric is NaN if undefined: a class does not occur, or, for precision with two
-        classes, class 1 is never predicted. In a macro average, a class that is never predicted has precision 0.
+        metric → float (weightings,), NaN where `decided` says, and where a class does not occur.
     """
     classes = p.shape[1]
-    binary = classes == 2
-    one_hot, called = np.eye(classes)[labels], np.eye(classes)[p.argmax(axis=1)]
-    total, hit = weights.sum(axis=1), weights @ (one_hot * called)
-    actual, predicted = weights @ one_hot, weights @ called
-    confidence = p.max(axis=1)
-    in_bin = np.eye(ECE_BINS)[np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)]
-    correct = (one_hot * called).sum(axis=1)
-    squared = ((p - one_hot) ** 2).sum(axis=1) / (2 if binary else 1)
-    likelihood = np.clip(p[np.arange(len(labels)), labels], np.finfo(p.dtype).eps, 1)
-
-    def average(values: np.ndarray) -> np.ndarray:
-        return values[:, 1] if binary else values.mean(axis=1)
-
-    def ranked(score: Callable[..., np.ndarray]) -> np.ndarray:
-        scored = [1] if binary else range(classes)
-        return np.mean([score(p[:, c], labels == c, weights) for c in scored], axis=0)
-
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hit / actual
-        return {
-            "accuracy": hit.sum(axis=1) / total,
-            "balanced_accuracy": recall.mean(axis=1),
-            "precision": (hit / predicted)[:, 1] if binary else np.nan_to_num(hit / predicted).mean(axis=1),
-            "recall": average(recall),
-            "f1": average(2 * hit / (actual + predicted)),
-            "roc_auc": ranked(weighted_roc_auc),
-            "average_precision": ranked(weighted_average_precision),
-            "log_loss": weights @ -np.log(likelihood) / total,
-            "brier": weights @ squared / total,
-            "ece": np.abs((weights * (correct - confidence)) @ in_bin).sum(axis=1) / total,
-        }
+    log_loss, brier = losses(p, labels)
+    total = weights.sum(axis=1)
+    scored = [1] if classes == 2 else range(classes)
+    roc_auc, average_precision = np.mean([weighted_areas(p[:, c], labels == c, weights) for c in scored], axis=0)
+    return {
+        **decided(p.argmax(axis=1) if called is None else called, labels, weights, classes),
+        "roc_auc": roc_auc,
+        "average_precision": average_precision,
+        "log_loss": weights @ log_loss / total,
+        "brier": weights @ brier / total,
+    }
 
 
-def _cumulated(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of true and false positives at m distinct thresholds, from the highest: two float (weightings, m)."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    w, here = weights[:, order], positive[order]
-    return np.cumsum(w * here, axis=1)[:, ends], np.cumsum(w * ~here, axis=1)[:, ends]
+def losses(p: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log loss and Brier score of each image, two float (n,); arguments as in `compute`.
 
-
-def weighted_roc_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve, float (weightings,); NaN without positives or without negatives.
-
-    `scores` are float (n,), `positive` bool (n,), `weights` float (weightings, n).
+    The log loss is 18.4 at most, that of calibration.LEAST.
     """
-    true, false = _cumulated(scores, positive, weights)
-    steps = np.diff(false, axis=1, prepend=0)
-    area = (steps * (true - np.diff(true, axis=1, prepend=0) / 2)).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return area / (true[:, -1] * false[:, -1])
+    squared = ((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=1) / (2 if p.shape[1] == 2 else 1)
+    return -bounded_log(p[np.arange(len(labels)), labels]), squared
 
 
-def weighted_average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average precision, float (weightings,); NaN without positives. Arguments as in weighted_roc_auc."""
-    true, false = _cumulated(scores, positive, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.nan_to_num(true / (true + false))
-        return (np.diff(true, axis=1, prepend=0) * precision).sum(axis=1) / true[:, -1]
-
-
-def per_class(p: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Score each class against the rest: precision, recall with Wilson interval, f1, roc_auc, average_precision, n.
+def skills(p: np.ndarray, labels: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Skill: 1 - score / score of always saying `prior`; above 0: better than that (Murphy 1973).
 
     Args:
         p: probabilities, float (n, classes).
         labels: class numbers, int (n,).
+        prior: class shares, float (classes,).
+        weights: float (weightings, n).
+
+    Returns:
+        log_loss_skill and brier_skill, float (weightings,). NaN where the prior is always right, or rules out a label.
+    """
+    found = {}
+    constant = losses(np.broadcast_to(prior, p.shape), labels)
+    for name, own, other in zip(("log_loss", "brier"), losses(p, labels), constant, strict=True):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            skill = 1 - (weights @ own) / (weights @ other)
+        found[f"{name}_skill"] = np.where(np.isfinite(skill) & prior[labels].all(), skill, np.nan)
+    return found
+
+
+def shares(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Share of each class among `labels`, int (n,): float (classes,)."""
+    return np.bincount(labels, minlength=classes) / len(labels)
+
+
+def per_class(
+    p: np.ndarray, labels: np.ndarray, called: np.ndarray, names: Sequence[str], draws: Draws
+) -> dict[str, dict[str, Any]]:
+    """Score each class against the rest, as results.ClassScores says.
+
+    Args:
+        p: probabilities, float (n, classes).
+        labels: class numbers, int (n,).
+        called: the class decided for, int (n,).
         names: class names.
+        draws: resamples of the same n images.
 
     Returns:
         class name → its scores; an undefined score is None.
     """
-    from scipy.stats import binomtest
-
-    chosen, once = p.argmax(axis=1), np.ones((1, len(labels)))
+    once = draws.weights[:1]
     found: dict[str, dict[str, Any]] = {}
     for c, name in enumerate(names):
-        here, called = labels == c, chosen == c
-        hit, n, n_called = int((here & called).sum()), int(here.sum()), int(called.sum())
-        wilson = binomtest(hit, n).proportion_ci(method="wilson") if n else None
+        here, chosen = labels == c, called == c
+        n, n_called = int(here.sum()), int(chosen.sum())
+        roc_auc, average_precision = map(_number, weighted_areas(p[:, c], here, once))
         found[name] = {
-            "precision": hit / n_called if n_called else None,
-            "recall": hit / n if n else None,
-            **({"recall_ci": [float(wilson.low), float(wilson.high)]} if wilson else {}),
-            "f1": 2 * hit / (n + n_called) if n else None,
-            "roc_auc": _number(weighted_roc_auc(p[:, c], here, once)),
-            "average_precision": _number(weighted_average_precision(p[:, c], here, once)),
+            **draws.share("precision", here, chosen),
+            **draws.share("recall", chosen, here),
+            "f1": 2 * int((here & chosen).sum()) / (n + n_called) if n else None,
+            "roc_auc": roc_auc,
+            "average_precision": average_precision,
+            "ece": reliability.ece(p[:, c], here, draws.lesion),
             "n": n,
+            "lesions": draws.count(here),
         }
     return found
 
@@ -126,37 +157,79 @@ def _number(values: np.ndarray) -> float | None:
     return None if np.isnan(values[0]) else float(values[0])
 
 
-def resample_groups(groups: np.ndarray, strata: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Bootstrap weights, float (samples, n): how often each image is drawn when whole groups are drawn.
+def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One row a lesion: calibrated probabilities of its images' mean logit, label, and where its first image stands.
 
-    Groups are drawn with replacement within their stratum, so a rare class never disappears.
+    The mean of log p is that of logits / T + b but for a constant, so softmax of it is what the mean logit's
+    calibration gives. A p below calibration.LEAST counts as that. Temperature and biases were found on images, so p is
+    calibrated to the class shares of images; no calibration by lesion is made.
 
     Args:
-        groups: group of each image, (n,).
-        strata: stratum of each image, (n,). A group belongs to the stratum of its first image.
-        samples: number of resamples.
-        seed: seed of the draws.
+        p: calibrated probabilities, float (n, classes).
+        labels: class numbers, int (n,); a lesion has that of its first image. Groups whose images have several
+            labels, as merged pairs may, are counted in results.LesionScores.mixed.
+        groups: group_id of each image, (n,).
     """
-    rng = np.random.default_rng(seed)
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
-    drawn = np.zeros((samples, len(first)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata[first] == stratum)
-        if len(members):
-            drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=samples)
-    return drawn[:, number]
+    summed = np.zeros((len(first), p.shape[1]))
+    np.add.at(summed, number, bounded_log(p))
+    return softmax(summed / np.bincount(number)[:, None], axis=1), labels[first], first
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """The 2.5th and 97.5th percentiles of resampled values, float (samples,)."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
+def lesions_behind(name: str, labels: np.ndarray, lesion: np.ndarray, free: bool) -> int:
+    """How many lesions the interval of a score rests on, for Draws.score: those of the rarest class that occurs.
+
+    All, for a mean over images (OF_ALL), if lesions were drawn freely or each class that occurs has MIN_LESIONS.
+
+    Args:
+        name: of the score.
+        labels: label of each image, (n,), n > 0.
+        lesion: lesion of each image, (n,).
+        free: whether lesions were drawn freely, not within their class.
+    """
+    fewest = min(len(np.unique(lesion[labels == label])) for label in np.unique(labels))
+    return len(np.unique(lesion)) if name in OF_ALL and (free or fewest >= MIN_LESIONS) else fewest
+
+
+def score(
+    found: dict[str, np.ndarray], called: np.ndarray, labels: np.ndarray, classes: int, draws: Draws
+) -> dict[str, Any]:
+    """Numbers and intervals of metrics `found` under the weights of `draws` for the classes `called`, int (n,).
+
+    Shares and means of shares always have an interval, Wilson's. Another score has one if it rests on enough lesions,
+    see `lesions_behind`.
+    """
+    every = np.ones(len(labels), bool)
+    recalls = [(called == c, labels == c) for c in range(classes)]
+    counted = {"accuracy": [(called == labels, every)], "balanced_accuracy": recalls}
+    if classes == 2:
+        counted |= {"precision": [(labels == 1, called == 1)], "recall": recalls[1:]}
+    else:
+        counted |= {"recall": recalls}
+    told: dict[str, Any] = {}
+    for name, values in found.items():
+        if name in counted:
+            told |= draws.mean_share(name, counted[name])
+        else:
+            behind = lesions_behind(name, labels, draws.lesion, draws.free)
+            told |= draws.score(name, values, behind, *LIMITS.get(name, (0, 1)))
+    return told
 
 
 def evaluate(
-    p: np.ndarray, labels: np.ndarray, groups: np.ndarray, names: Sequence[str], samples: int, seed: int
+    p: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    names: Sequence[str],
+    samples: int,
+    seed: int,
+    *,
+    prior: np.ndarray | None = None,
+    decision: str = "likeliest",
+    cost: np.ndarray | None = None,
+    free: bool = False,
 ) -> dict[str, Any]:
-    """All metrics of one set of images.
+    """All metrics of one set of images, as results.Scores says, but for operating_points.
 
     Args:
         p: calibrated probabilities, float (n, classes).
@@ -165,9 +238,12 @@ def evaluate(
         names: class names.
         samples: number of bootstrap resamples of groups; 0 leaves the intervals out.
         seed: seed of the resamples.
-
-    Returns:
-        METRICS (None where undefined), `<metric>_ci` (95 % percentile interval) and per_class (see `per_class`).
+        prior: class shares that p was calibrated to, float (classes,); None: those of `labels`.
+        decision: the rule that the scores follow, see decisions.decide.
+        cost: matrix of the rule cost, float (classes, classes); None: that rule is left out.
+        free: False: lesions are drawn within their class, so the intervals hold for this number of lesions a class,
+            as our own split sets it. True: lesions are drawn freely, as those of an external cohort or of a held-out
+            source were.
 
     Examples:
         >>> import numpy as np
@@ -176,14 +252,31 @@ def evaluate(
         >>> found = evaluate(p, labels, lesions, ("non_melanoma", "melanoma"), samples=100, seed=42)
         >>> found["accuracy"], found["recall"], found["roc_auc"]
         (0.75, 0.5, 0.75)
-        >>> found["recall_ci"]  # of two melanomas
-        [0.0, 1.0]
+        >>> "roc_auc_ci" in found  # of three lesions
+        False
     """
-    found: dict[str, Any] = {"n": len(labels)}
-    resampled = compute(p, labels, resample_groups(groups, labels, samples, seed))
-    for name, value in compute(p, labels, np.ones((1, len(labels)))).items():
-        found[name] = _number(value)
-        if samples and not np.isnan([value[0], *resampled[name]]).any():
-            found[f"{name}_ci"] = interval(resampled[name])
-    found["per_class"] = per_class(p, labels, names)
-    return found
+    classes, column = len(names), melanoma_column(names)
+    prior = shares(labels, classes) if prior is None else prior
+    rules = [rule for rule in RULES if rule != "cost" or cost is not None]
+    called = {rule: decide(p, rule, prior, cost) for rule in rules}
+    draws = Draws.make(groups, None if free else labels, samples, seed)
+    scored = compute(p, labels, draws.weights, called[decision])
+    of_class = per_class(p, labels, called[decision], names, draws)
+    eces = [each["ece"] for each in of_class.values()]
+    found: dict[str, Any] = {"n": len(labels), "lesions": draws.count(labels >= 0)}
+    found |= score(scored, called[decision], labels, classes, draws)
+    found["ece"] = eces[1] if classes == 2 or None in eces else float(np.mean(eces))
+    found |= score(skills(p, labels, prior, draws.weights), called[decision], labels, classes, draws)
+    found |= {"melanoma": reliability.evaluate(p[:, column], labels == column, draws)}
+    once = draws.weights[:1]
+    found["decisions"] = {
+        rule: {name: _number(values) for name, values in decided(called[rule], labels, once, classes).items()}
+        for rule in rules
+    }
+    p_lesion, of_lesion, first = by_lesion(p, labels, groups)
+    called_lesion = decide(p_lesion, decision, prior, cost)
+    alone = Draws(np.arange(len(first)), draws.weights[:, first], free)
+    scored = compute(p_lesion, of_lesion, alone.weights, called_lesion)
+    told = score({name: scored[name] for name in BY_LESION}, called_lesion, of_lesion, classes, alone)
+    mixed = draws.count(labels != of_lesion[draws.lesion])
+    return found | {"by_lesion": {"n": len(first), "mixed": mixed, **told}, "per_class": of_class}

@@ -34,6 +34,26 @@ METRICS = {
     ),
     "log_loss": Metric("log loss", False, "mean of -ln(probability of the true class): confident errors cost most"),
     "brier": Metric("Brier score", False, "squared error of the probabilities; with seven classes summed over them"),
-    "ece": Metric("ECE", False, "expected calibration error: mean gap between confidence and share of right decisions"),
+    "ece": Metric(
+        "ECE",
+        False,
+        "calibration error: mean gap between a class's probability and its share, chance taken off; not given for "
+        "fewer than 200 lesions, and not comparable with versions before 0.2.0",
+    ),
 }
+SKILLS = {
+    "log_loss_skill": Metric(
+        "log-loss skill", True, "1 - log loss / log loss of always saying val's class shares; 0 or less: no gain"
+    ),
+    "brier_skill": Metric(
+        "Brier skill", True, "1 - Brier score / Brier score of always saying val's class shares; 0 or less: no gain"
+    ),
+}
+HEADLINE = {"melanoma": "roc_auc", "diagnosis": "balanced_accuracy"}  # what a backbone is chosen by, on val
+RULES = {
+    "balanced": "the class whose probability is largest beside its share on val",
+    "likeliest": "the most probable class",
+    "cost": "the class of least expected cost, by the matrix in params.yaml",
+}
+ENSEMBLE = "ensemble"  # the name of what all backbones say together, beside the names of backbones
 TASKS = {"melanoma": "Melanoma or not", "diagnosis": "Which of seven diagnoses"}

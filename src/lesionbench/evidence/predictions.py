@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lesionbench.core import tasks
-from lesionbench.evidence import calibration, decisions, metrics
+from lesionbench.core.errors import UserError
+from lesionbench.evidence import calibration, decisions, intervals, metrics
 
 if TYPE_CHECKING:
     from lesionbench.params import Evaluate
@@ -16,31 +17,43 @@ SCORED = ("val", "test", "external")  # splits to predict: all but the training 
 IDS = ["image_id", "lesion_id", "group_id", "cohort", "split", "label"]
 
 
-def scored_rows(split: pd.DataFrame) -> np.ndarray:
-    """Positions of the rows of data/split.csv to predict, int (n,)."""
-    return np.flatnonzero(split["split"].isin(SCORED))
-
-
-def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, float]:
-    """Calibrate logits with one temperature, fitted on the validation split.
+def is_open(test: str, dataset: str) -> bool:
+    """Whether test and external images may be looked at.
 
     Args:
-        rows: n rows of data/split.csv, with those of split val.
-        logits: float (n, classes).
+        test: params.yaml's evaluate.test: open, sealed, or auto, which is open for the phantom only.
+        dataset: the cohort that is trained on.
+    """
+    return test == "open" or (test == "auto" and dataset == "phantom")
+
+
+def scored_rows(split: pd.DataFrame, opened: bool) -> np.ndarray:
+    """Positions of the rows of data/split.csv to predict, int (n,); unless test is `opened`, those of val alone."""
+    return np.flatnonzero(split["split"].isin(SCORED if opened else SCORED[:1]))
+
+
+def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, float, dict[str, float]]:
+    """Calibrate logits with one temperature and a bias for each class, fitted on the validation split.
+
+    Args:
+        rows: n rows with the columns of data/split.csv, or with IDS; some of split val.
+        logits: float (n, classes), or log probabilities.
         task: a key of tasks.CLASSES.
 
     Returns:
-        The table of predictions (columns IDS, logit_<class>, p_<class>), and the temperature.
+        The table of predictions (columns IDS, logit_<class>, p_<class>), the temperature, and class → bias.
     """
     classes = tasks.classes_of(task)
-    rows = rows.reset_index(drop=True).assign(label=tasks.labels(rows["dx"], task).to_numpy())
+    rows = rows.reset_index(drop=True)
+    if "label" not in rows:
+        rows = rows.assign(label=tasks.labels(rows["dx"], task).to_numpy())
     logits = logits.round(5)  # rounded first, so that the written table gives the same scores
     labels, val = tasks.numbers(rows["label"], classes), rows["split"].eq("val").to_numpy()
-    temperature = calibration.fit_temperature(logits[val], labels[val])
-    p = calibration.probabilities(logits, temperature).round(8)
+    temperature, biases = calibration.fit(logits[val], labels[val])
+    p = calibration.probabilities(logits, temperature, biases).round(8)
     columns = {f"logit_{name}": logits[:, c] for c, name in enumerate(classes)}
     columns |= {f"p_{name}": p[:, c] for c, name in enumerate(classes)}
-    return rows[IDS].assign(**columns), temperature
+    return rows[IDS].assign(**columns), temperature, dict(zip(classes, biases.tolist(), strict=True))
 
 
 def probabilities(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -48,39 +61,75 @@ def probabilities(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     return table[[f"p_{name}" for name in classes]].to_numpy(float)
 
 
-def evaluate(table: pd.DataFrame, task: str, section: "Evaluate", seed: int) -> dict[str, Any]:
+def prior(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Class shares of the validation images of `table`, float (classes,): what its probabilities are calibrated to."""
+    return metrics.shares(tasks.numbers(table.loc[table["split"].eq("val"), "label"], classes), len(classes))
+
+
+def cost_of(task: str, section: "Evaluate") -> np.ndarray | None:
+    """The matrix in evaluate.cost for `task`, float (classes true, classes named), or None.
+
+    Raises:
+        UserError: if there is none, but evaluate.decision is cost.
+    """
+    if section.cost and task in section.cost:
+        return np.array(section.cost[task], float)
+    if section.decision == "cost":
+        raise UserError(f"evaluate.decision is cost, but evaluate.cost has no matrix for {task}; give one")
+    return None
+
+
+def called(table: pd.DataFrame, task: str, section: "Evaluate") -> np.ndarray:
+    """Class numbers that evaluate.decision names, int (n,), for a table with val's rows from `calibrate`."""
+    classes = tasks.classes_of(task)
+    shares = prior(table, classes)
+    return decisions.decide(probabilities(table, classes), section.decision, shares, cost_of(task, section))
+
+
+def evaluate(
+    table: pd.DataFrame, task: str, section: "Evaluate", seed: int, *, free_test: bool = False
+) -> dict[str, Any]:
     """Score predictions on val, on test and on each external cohort.
 
-    Thresholds that reach the target sensitivities for melanoma are chosen on val.
+    Class shares for decisions and skill, and thresholds that reach the target sensitivities for melanoma, are those of
+    val. Intervals draw lesions within their class on val and test, whose classes the split shares out, and freely in
+    external cohorts and in a test split whose classes it does not share out.
 
     Args:
-        table: table from `calibrate`.
+        table: table from `calibrate`, of one backbone or of an ensemble, with rows of val.
         task: a key of tasks.CLASSES.
         section: params.yaml's section evaluate.
         seed: seed of the resamples for the intervals.
+        free_test: whether test is a held-out source, whose share of each class is as random as an external cohort's.
 
     Returns:
-        {"val": …, "test": …, "external": {cohort: …}}, each the result of `metrics.evaluate` plus operating_points.
+        {"val": …, "test": …, "external": {cohort: …}, "decision": rule}; each the result of `metrics.evaluate` plus
+        operating_points. Without a row of test, as while it is sealed, that is None.
     """
     classes = tasks.classes_of(task)
     column = tasks.melanoma_column(classes)
     p, labels = probabilities(table, classes), tasks.numbers(table["label"], classes)
     melanoma, positive = p[:, column], (labels == column).astype(int)
     groups, split = table["group_id"].to_numpy(), table["split"]
-    val = split.eq("val").to_numpy()
+    val, test, external = (split.eq(part).to_numpy() for part in SCORED)
     thresholds = decisions.operating_points(melanoma[val], positive[val], section.sensitivities)
+    rule: dict[str, Any] = {"prior": prior(table, classes), "decision": section.decision}
+    rule["cost"] = cost_of(task, section)
 
-    def score(rows: np.ndarray) -> dict[str, Any]:
-        points = {k: decisions.at_threshold(melanoma[rows], positive[rows], t) for k, t in thresholds.items()}
-        found = metrics.evaluate(p[rows], labels[rows], groups[rows], classes, section.bootstrap, seed)
+    def score(rows: np.ndarray, free: bool) -> dict[str, Any]:
+        samples = section.bootstrap
+        found = metrics.evaluate(p[rows], labels[rows], groups[rows], classes, samples, seed, **rule, free=free)
+        draws = intervals.Draws.make(groups[rows], None if free else labels[rows], samples, seed)
+        points = {
+            name: decisions.at_threshold(melanoma[rows], positive[rows], threshold, draws)
+            for name, threshold in thresholds.items()
+        }
         return {**found, "operating_points": points}
 
-    external = split.eq("external")
+    cohorts = table["cohort"].to_numpy()
     return {
-        "val": score(val),
-        "test": score(split.eq("test").to_numpy()),
-        "external": {
-            cohort: score((external & table["cohort"].eq(cohort)).to_numpy())
-            for cohort in sorted(table.loc[external, "cohort"].unique())
-        },
+        "val": score(val, False),
+        "test": score(test, free_test) if test.any() else None,
+        "external": {each: score(external & (cohorts == each), True) for each in sorted({*cohorts[external]})},
+        "decision": section.decision,
     }

@@ -21,7 +21,8 @@ from lesionbench.images import encode, read_mask, read_rgb, square
 if TYPE_CHECKING:
     from lesionbench.params import Hair
 
-MADE_WITH = ("numba", "numpy", "opencv-python-headless")  # packages whose versions may change a pixel
+CACHED = "lesionbench.hair.remove.without_hair"  # the function whose results are kept
+MADE_WITH = ("llvmlite", "numba", "numpy", "opencv-python-headless")  # packages whose versions may change a pixel
 COVERAGE = struct.Struct("<d")  # Share of pixels that are hair, at the head of a cache entry; the JPEG follows.
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 SHOWN = 4  # Images of each kind on the sheet.
@@ -48,10 +49,10 @@ def remove_hair(index: pd.DataFrame, section: "Hair", stored: Path, folder: Path
 
 def remove_from_file(path: Path, content: str, section: "Hair", stored: Path, folder: Path) -> float:
     """Do what remove_hair does for the image at `path`, whose file has the SHA-256 `content`."""
-    key = cache.key("lesionbench.hair.remove.without_hair", MADE_WITH, content, section.model_dump())
+    key = cache.key(CACHED, MADE_WITH, content, section.model_dump())
     entry = stored / key[:2] / key
-    if entry.exists():
-        found = entry.read_bytes()
+    found = entry.read_bytes() if entry.exists() else b""
+    if len(found) >= COVERAGE.size:  # a loss of power may leave an empty file
         (coverage,), jpeg = COVERAGE.unpack_from(found), found[COVERAGE.size :]
     else:
         coverage, jpeg = without_hair(path, section)

@@ -1,6 +1,7 @@
 """Index of images, one row per image. Metadata and files are checked against each other, and every fault is listed."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,36 +108,53 @@ def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohor
     return pd.concat([table, found], axis=1)[COLUMNS]
 
 
-def subset_lesions(table: pd.DataFrame, max_lesions: int, seed: int) -> pd.DataFrame:
-    """Keep `max_lesions` lesions of `table` with all their images, stratified by diagnosis.
+def subset_lesions(table: pd.DataFrame, max_lesions: int, parts: pd.Series, seed: int) -> pd.DataFrame:
+    """Keep `max_lesions` lesions of `table` with all their images, stratified by diagnosis and by part of the split.
+
+    Args:
+        table: columns image_id, lesion_id, dx.
+        max_lesions: number of lesions to keep.
+        parts: part of each image in the split of all lesions, with image_id as index, as `split.assign.deal` gives it.
+            A lesion counts for the part of its first image. A diagnosis has lesions in each part if it keeps so many.
+        seed: which lesions are kept.
 
     Raises:
         UserError: if max_lesions is smaller than the number of diagnoses.
     """
-    lesions = table.groupby("lesion_id").agg(stratum=("dx", "first"), size=("dx", "size"))
+    table = table.assign(part=table["image_id"].map(parts))
+    first = table.sort_values("image_id").groupby("lesion_id")
+    lesions = first.agg(dx=("dx", "first"), part=("part", "first"), size=("dx", "size"))
     if max_lesions >= len(lesions):
-        return table
+        return table.drop(columns="part")
     try:
-        counts = quotas(max_lesions, {str(dx): n / len(lesions) for dx, n in lesions.groupby("stratum").size().items()})
+        counts = quotas(max_lesions, _shares(lesions["dx"]))
     except ValueError:
-        kinds = lesions["stratum"].nunique()
+        kinds = lesions["dx"].nunique()
         raise UserError(f"dataset.max_lesions is {max_lesions}; allowed: {kinds} or more, one per diagnosis") from None
     kept: set[str] = set()
-    for dx, members in lesions.groupby("stratum"):
-        order = by_size(members["size"].to_dict(), seed)
-        n, k = len(order), counts[str(dx)]
-        kept |= {lesion for i, lesion in enumerate(order) if (i + 1) * k // n > i * k // n}
-    return table[table["lesion_id"].isin(kept)].reset_index(drop=True)
+    for dx, of_dx in lesions.groupby("dx"):
+        # With fewer lesions than parts, the largest parts have one each; what the split leaves out comes last.
+        ranked = of_dx["part"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+        able = of_dx[of_dx["part"].isin(sorted(ranked, key="excluded".__eq__)[: counts[str(dx)]])]
+        of_part = quotas(counts[str(dx)], _shares(able["part"]))
+        for part, members in able.groupby("part"):
+            order = by_size(members["size"].to_dict(), seed)
+            n, k = len(order), of_part[str(part)]
+            kept |= {lesion for i, lesion in enumerate(order) if (i + 1) * k // n > i * k // n}
+    return table[table["lesion_id"].isin(kept)].drop(columns="part").reset_index(drop=True)
 
 
-def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> pd.DataFrame:
+def _shares(column: pd.Series) -> dict[str, float]:
+    return {str(value): n / len(column) for value, n in column.value_counts().sort_index().items()}
+
+
+def build_index(raw: Path, cohort: str, choose: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> pd.DataFrame:
     """Index the trainable cohort and every external one below `raw`.
 
     Args:
         raw: the raw folder; see `lesionbench.sources`.
         cohort: name of the trainable cohort.
-        max_lesions: lesions of the trainable cohort to keep; None keeps all.
-        seed: which lesions are kept.
+        choose: gives the rows of the trainable cohort's metadata (as read_metadata gives it) to keep; None: all.
 
     Returns:
         Columns COLUMNS, sorted by image_id.
@@ -146,8 +164,8 @@ def build_index(raw: Path, cohort: str, max_lesions: int | None, seed: int) -> p
     """
     table = read_metadata(raw / "metadata.csv", lesions_known=True)
     files = match_files(raw / "images", table, cohort)
-    if max_lesions is not None:
-        table = subset_lesions(table, max_lesions, seed)
+    if choose is not None:
+        table = choose(table)
     cohorts = [(table, files, raw / "masks", cohort)]
     for folder in sorted((raw / "external").glob("*/")):
         if folder.name in (cohort, *NO_COHORTS):

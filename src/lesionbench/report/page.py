@@ -10,9 +10,10 @@ from typing import Any, TypedDict
 import jinja2
 from markupsafe import Markup
 
+from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import METRICS, TASKS
-from lesionbench.report import formats, sentences, summary
+from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
+from lesionbench.report import claims, formats, sentences, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -27,9 +28,10 @@ SECTIONS = {
     "gradcam": "Where the models look",
     "methods": "How it was made",
 }
+BY_LESION = tuple(name for name in results.LesionScores.model_fields if name in METRICS)
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "opencv-python-headless"),
-    *("scikit-learn", "numpy", "pandas", "grad-cam", "mlflow", "dvc"),
+    *("scikit-learn", "numpy", "pandas", "mlflow", "dvc"),
 )
 
 
@@ -37,8 +39,8 @@ class Page(TypedDict):
     """All that the page shows.
 
     `found` is of `inputs.read_found`, `tasks` of `inputs.read_tasks` (one task or more), `leak` of `inputs.read_leak`.
-    `figures` are data: URIs by path under reports/, and that of leak.svg. `resamples` says how many, of `evaluate` and
-    of `compare`; with 0 there are no intervals.
+    `figures` are data: URIs by path under reports/, and that of leak.svg. `resamples` says how many, of `evaluate`,
+    `compare` and `explain`; with 0 there are no intervals.
     """
 
     title: str
@@ -91,11 +93,16 @@ def _environment() -> jinja2.Environment:
     environment.filters["number"] = formats.number
     environment.globals |= {
         "SECTIONS": SECTIONS,
+        "ENSEMBLE": ENSEMBLE,
         "METRICS": METRICS,
+        "SKILLS": SKILLS,
+        "RULES": RULES,
         "TASKS": TASKS,
+        "BY_LESION": BY_LESION,
         "DIAGNOSES": DIAGNOSES,
         "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,
         "say": sentences,
+        "claim": claims,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

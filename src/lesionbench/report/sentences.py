@@ -5,11 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lesionbench.evidence.names import METRICS, TASKS
+from lesionbench.evidence.names import HEADLINE, METRICS, RULES, TASKS
 from lesionbench.report import summary
 from lesionbench.report.formats import excludes_zero, interval, number, value
 
 USE = "Research use only. Not a medical device."
+SPLITS = {"test": "test split", "val": "validation split"}
 NO_BREAK = Markup('<span class="nowrap">({})</span>')
 
 
@@ -60,36 +61,40 @@ def facts(dataset: str, cohorts: Mapping[str, Any], tasks: Mapping[str, Any]) ->
     )
 
 
-def lead(task: str, evaluations: Mapping[str, Any], differences: Mapping[str, Any]) -> Markup:
-    """Which backbone is best on test, how sure that is, and how it does on external cohorts.
+def lead(task: str, evaluations: Mapping[str, Any], comparison: Mapping[str, Any]) -> Markup:
+    """Which backbone val chose, its score on test, how it differs from the next, and its scores on external cohorts.
 
     Args:
         task: one of TASKS.
-        evaluations: backbone → its evaluation, with `test` and `external`.
-        differences: "a - b" → differences, as `compare.paired_differences` gives them.
+        evaluations: backbone → its evaluation, with `val`, `test` and `external`.
+        comparison: what compare found: `split`, `chosen` and `differences`.
     """
-    first = summary.lead(task, evaluations, differences)
+    first = summary.lead(task, evaluations, comparison)
     title = Markup("<strong>{}.</strong>").format(TASKS[task])
     if first is None:
-        heading = METRICS[summary.HEADLINE[task]].heading
-        return Markup("{} {} is not defined on this test split: a class does not occur in it.").format(title, heading)
-    parts = [title, _leaders(first, len(evaluations)), _score(first)]
-    if first.ahead_ci is not None:
-        parts.append(_ahead(first))
-    if len(first.best) == 1:
-        external = evaluations[first.best[0]]["external"]
-        parts += [_elsewhere(cohort, scores, first.metric) for cohort, scores in external.items()]
+        metric, chosen = HEADLINE[task], evaluations[comparison["chosen"]]
+        where = "validation split" if chosen["val"][metric] is None else SPLITS[comparison["split"]]
+        text = Markup("{} {} is not defined on this {}: a class does not occur in it.")
+        return text.format(title, METRICS[metric].heading, where)
+    parts = [title, _chosen(first, len(evaluations)), _score(first), _sealed(first.split)]
+    if first.differs_ci is not None:
+        parts.append(_differs(first))
+    external = evaluations[first.chosen]["external"]
+    parts += [_elsewhere(cohort, scores, first.metric) for cohort, scores in external.items()]
     return Markup(" ").join(part for part in parts if part)
 
 
-def _leaders(first: summary.Lead, count: int) -> Markup:
-    names, label = ", ".join(first.best), METRICS[first.metric].label
-    if len(first.best) > 1:
-        return Markup("<strong>{}</strong> share the highest {} on the test split:").format(names, label)
-    if count > 1:
-        text = Markup("Of {} backbones, <strong>{}</strong> has the highest {} on the test split:")
-        return text.format(count, names, label)
-    return Markup("<strong>{}</strong> has this {} on the test split:").format(names, label)
+def _chosen(first: summary.Lead, count: int) -> Markup:
+    label = METRICS[first.metric].label
+    where = Markup("On the {} it scores").format(SPLITS[first.split])
+    if count == 1:
+        return Markup("<strong>{}</strong> was trained alone. {} a {} of").format(first.chosen, where, label)
+    ties = f", the same as {', '.join(first.ties)}" if first.ties else ""
+    start = Markup("Of {} backbones, <strong>{}</strong> was chosen: it has the highest {} on the validation split")
+    start = start.format(count, first.chosen, label)
+    if first.split == "val":
+        return Markup("{}{}:").format(start, ties)
+    return Markup("{}, {}{}. {}").format(start, number(first.val), ties, where)
 
 
 def _score(first: summary.Lead) -> Markup:
@@ -101,19 +106,24 @@ def _score(first: summary.Lead) -> Markup:
     return text.format(number(first.score), before, number(first.chance), after)
 
 
-def _ahead(first: summary.Lead) -> Markup:
-    sure = "the interval excludes 0."
-    unsure = "the interval includes 0, so this test split cannot tell the two apart."
-    return Markup("Its lead over {} is {} {}: {}").format(
-        first.next,
-        number(first.ahead, sign=True),
-        NO_BREAK.format(interval(first.ahead_ci or (), sign=True)),
-        sure if excludes_zero(first.ahead_ci) else unsure,
-    )
+def _sealed(split: str) -> str:
+    return "" if split == "test" else "The test split is sealed."
+
+
+def _differs(first: summary.Lead) -> Markup:
+    ci = NO_BREAK.format(interval(first.differs_ci or (), sign=True))
+    text = Markup("There, this training and that of {} differ by {} {}: {}")
+    if not excludes_zero(first.differs_ci):
+        end = "the interval includes 0, so no difference is shown."
+    elif first.p is not None and first.p >= 0.05:
+        end = f"held for all pairs, p is {number(first.p)}, so no difference is shown."
+    else:
+        end = "another seed may differ by as much."
+    return text.format(first.next, number(first.differs, sign=True), ci, end)
 
 
 def _elsewhere(cohort: str, scores: Mapping[str, Any], metric: str) -> Markup:
-    """What the best backbone scores on an external cohort; nothing where that is undefined."""
+    """What the chosen backbone scores on an external cohort; nothing where that is undefined."""
     if scores[metric] is None:
         return Markup()
     ci = scores.get(f"{metric}_ci")
@@ -121,16 +131,47 @@ def _elsewhere(cohort: str, scores: Mapping[str, Any], metric: str) -> Markup:
     return Markup("On the external cohort {} it scores {}{}.").format(cohort, number(scores[metric]), small)
 
 
+def why(metric: str, reason: str) -> str:
+    """Why a metric is not defined: `reason`, but of the ECE that there are too few lesions."""
+    return "too few lesions" if metric == "ece" else reason
+
+
+def decision(rule: str) -> str:
+    """Which rule the decisions follow, a key of RULES."""
+    return f"Decisions follow the rule {rule}: {RULES[rule]}."
+
+
+def seal(split: str) -> str:
+    """What is shown while the test split is sealed; "" where it is open."""
+    if split == "test":
+        return ""
+    return (
+        "The test split is sealed: all scores are of the validation split. Weights, calibration and thresholds were "
+        "chosen on it, so they are too good. When the choice is made, evaluate.test: open shows the test split."
+    )
+
+
 def intervals(resamples: int) -> Markup:
-    """What the small grey numbers are; `resamples` of 0 are not told."""
-    origin = f" from {number(resamples, 0)} resamples of whole lesions" if resamples else ""
-    return Markup("Small grey numbers are 95&nbsp;% intervals{}.").format(origin)
+    """What the small grey numbers are, what they resample and what they leave out; `resamples` of 0 are not told."""
+    if not resamples:
+        return Markup("Nothing was resampled, so scores have no intervals.")
+    return Markup(
+        "Small grey numbers are 95&nbsp;% intervals from {} resamples of whole lesions. These are drawn within each "
+        "class on val and test, and freely on external cohorts and on a held-out source. Shares of images and means "
+        "of recalls always have an interval, by Wilson's method. Other scores have none where a class has too few "
+        "lesions. An interval holds on condition that the score is defined. All leave out what another seed, training "
+        "or split would change. Those on val also leave out that the epoch, the calibration and the thresholds were "
+        "chosen on val."
+    ).format(number(resamples, 0))
 
 
 def paired(resamples: int) -> str:
     """How backbones are compared; `resamples` of 0 are not told."""
     count = f"{number(resamples, 0)} " if resamples else ""
-    return f"First backbone minus second, on the same {count}resamples of lesions."
+    return (
+        f"First minus second, on the same {count}resamples of lesions. Each row is of two trainings: other seeds of "
+        "the same two backbones may differ by as much."
+    )
 
 
 def meaning(task: str) -> str:
@@ -149,7 +190,8 @@ def leaks(count: int, leaky: bool) -> Markup:
     text = Markup("Groups of images that stand in more than one split: <strong>{}</strong>.").format(number(count, 0))
     if leaky:
         return text + " The split was made by image on purpose; these leaks raise every score in this report."
-    return text + " No lesion is seen in training and scored in the test." if count == 0 else text
+    kept = " No lesion that is known to be one is seen in training and scored in the test."
+    return text + kept if count == 0 else text
 
 
 def strongest(confounders: Mapping[str, Any]) -> Markup:

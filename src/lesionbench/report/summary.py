@@ -1,36 +1,39 @@
-"""The summary of all backbones, metrics/summary.json, and which of them is best. Nothing is estimated here."""
+"""The summary of all backbones, metrics/summary.json, and the one that val chose. Nothing is estimated here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesionbench.evidence.names import METRICS
+from lesionbench import results
+from lesionbench.evidence.names import HEADLINE, METRICS
 from lesionbench.report.formats import DECIMALS, number
-
-HEADLINE = {"melanoma": "roc_auc", "diagnosis": "balanced_accuracy"}
 
 
 class Lead(NamedTuple):
-    """The backbones with the best HEADLINE metric on test, and what leads the next one.
+    """The backbone that val chose by the HEADLINE metric, its score, and how it differs from the next one on val.
 
-    `best` has several names where they show the same number. `next`, `ahead` (a difference above 0) and `ahead_ci`
-    (its interval) are None where several lead, or where there is one backbone.
+    `ties` are others that show the same number on val. `next`, `differs` (chosen minus next, on the split shown), its
+    interval and its p, held for all pairs by Holm's method, are None where there is one backbone or nothing to tell.
     """
 
     metric: str
-    best: list[str]
+    split: str
+    chosen: str
+    ties: list[str]
+    val: float
     score: float
     score_ci: Sequence[float] | None
     chance: float
     next: str | None = None
-    ahead: float | None = None
-    ahead_ci: Sequence[float] | None = None
+    differs: float | None = None
+    differs_ci: Sequence[float] | None = None
+    p: float | None = None
 
 
 def summarise(dataset: str, leaky: bool, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The scores of all backbones: {"dataset", "leaky", task: {backbone: {metric: number or None}}}.
+    """The scores of all backbones and of the ensemble: {"dataset", "leaky", task: {name: {metric: number or None}}}.
 
-    Metrics of the test split go by their names, those of the validation split by `val_<name>`. The ensemble has those
-    of the test split alone. What is no single number is left out.
+    Metrics of the validation split go by `val_<name>` and come first; those of the test split go by their names, and
+    are not there while it is sealed. Beside some stands `<metric>_ci`, their 95 % interval.
 
     Args:
         dataset: name of the trainable cohort.
@@ -39,13 +42,15 @@ def summarise(dataset: str, leaky: bool, tasks: Mapping[str, Mapping[str, Any]])
     """
 
     def numbers(scores: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        return {f"{prefix}{name}": value for name, value in scores.items() if not isinstance(value, dict | list)}
+        names = [each for metric in results.METRICS for each in (metric, f"{metric}_ci") if each in scores]
+        return {f"{prefix}{name}": scores[name] for name in names}
 
-    def row(backbone: str, task: Mapping[str, Any]) -> dict[str, Any]:
-        val = task["evaluate"][backbone]["val"] if backbone in task["evaluate"] else {}
-        return numbers(task["test"][backbone]) | numbers(val, "val_")
-
-    rows = {name: {backbone: row(backbone, task) for backbone in task["test"]} for name, task in tasks.items()}
+    rows = {
+        task: {
+            name: numbers(each["val"], "val_") | numbers(each["test"] or {}) for name, each in found["members"].items()
+        }
+        for task, found in tasks.items()
+    }
     return {"dataset": dataset, "leaky": leaky, **rows}
 
 
@@ -53,7 +58,7 @@ def best(rows: Mapping[str, Mapping[str, Any]], metric: str) -> set[str]:
     """The names of the rows with the best value of `metric` as it is shown; none where all rows show the same.
 
     Args:
-        rows: name → scores, a number or None a metric.
+        rows: name → scores on val, a number or None a metric.
         metric: one of METRICS.
     """
     shown = {name: round(row[metric], DECIMALS) for name, row in rows.items() if row[metric] is not None}
@@ -63,45 +68,47 @@ def best(rows: Mapping[str, Mapping[str, Any]], metric: str) -> set[str]:
     return {name for name, value in shown.items() if value == top}
 
 
-def lead(task: str, evaluations: Mapping[str, Any], differences: Mapping[str, Any]) -> Lead | None:
-    """The backbones with the best HEADLINE metric on test; None where it is undefined.
+def lead(task: str, evaluations: Mapping[str, Any], comparison: Mapping[str, Any]) -> Lead | None:
+    """The backbone that val chose; None where its score is undefined on val or on the split shown.
 
     Args:
         task: one of HEADLINE.
-        evaluations: backbone → its evaluation, with `test`.
-        differences: "a - b" → differences, as `compare.paired_differences` gives them.
+        evaluations: backbone → its evaluation, with `val` and `test`.
+        comparison: what compare found: `split`, `chosen` and `differences`.
     """
-    metric = HEADLINE[task]
-    tests = {name: each["test"] for name, each in evaluations.items() if each["test"][metric] is not None}
-    if not tests:
+    metric, split, chosen = HEADLINE[task], comparison["split"], comparison["chosen"]
+    val = {name: each["val"][metric] for name, each in evaluations.items() if each["val"][metric] is not None}
+    scores = evaluations[chosen][split]
+    if chosen not in val or scores[metric] is None:
         return None
-    first, *others = sorted(tests, key=lambda name: -tests[name][metric])
-    score = tests[first][metric]
-    ties = [name for name in others if number(tests[name][metric]) == number(score)]
-    chance = 0.5 if metric == "roc_auc" else 1 / len(tests[first]["per_class"])
-    found = Lead(metric, [first, *ties], score, tests[first].get(f"{metric}_ci"), chance)
-    if ties or not others:
+    others = sorted((name for name in val if name != chosen), key=lambda name: -val[name])
+    ties = [name for name in others if number(val[name]) == number(val[chosen])]
+    chance = 0.5 if metric == "roc_auc" else 1 / len(scores["per_class"])
+    found = Lead(metric, split, chosen, ties, val[chosen], scores[metric], scores.get(f"{metric}_ci"), chance)
+    if not others:
         return found
-    sign, pair = 1, differences.get(f"{first} - {others[0]}")
+    sign, pair = 1, comparison["differences"].get(f"{chosen} - {others[0]}")
     if pair is None:
-        sign, pair = -1, differences[f"{others[0]} - {first}"]
+        sign, pair = -1, comparison["differences"][f"{others[0]} - {chosen}"]
+    if pair[metric] is None:
+        return found
     ci = pair.get(f"{metric}_ci")
-    ahead_ci = sorted(sign * bound for bound in ci) if ci else None
-    return found._replace(next=others[0], ahead=sign * pair[metric], ahead_ci=ahead_ci)
+    ci = sorted(sign * bound for bound in ci) if ci else None
+    return found._replace(next=others[0], differs=sign * pair[metric], differs_ci=ci, p=pair.get(f"{metric}_p_holm"))
 
 
-def by_cohort(evaluations: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The scores on external cohorts as cohort → backbone → scores; `evaluations` has them by backbone first."""
-    cohorts = next(iter(evaluations.values()))["external"]
-    return {cohort: {name: each["external"][cohort] for name, each in evaluations.items()} for cohort in cohorts}
+def by_cohort(rows: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The scores on external cohorts as cohort → name → scores; `rows` has them by name first."""
+    cohorts = next(iter(rows.values()))["external"]
+    return {cohort: {name: each["external"][cohort] for name, each in rows.items()} for cohort in cohorts}
 
 
 def compared(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The metrics that paired differences are of; `differences` has one pair of backbones or more."""
-    return [name for name in next(iter(differences.values())) if not name.endswith("_ci")]
+    """The metrics that paired differences are of; `differences` has one pair or more."""
+    return [name for name in METRICS if name in next(iter(differences.values()))]
 
 
-def measured_points(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Where the operating points of one backbone were measured: (heading, point → sensitivity, specificity)."""
-    parts = [("val, where it was chosen", evaluation["val"]), ("test", evaluation["test"])]
-    return [(name, scores["operating_points"]) for name, scores in (*parts, *evaluation["external"].items())]
+def measured_points(parts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Where operating points were measured, val first: (heading, point → sensitivity, specificity, …)."""
+    found = [("val, where it was chosen", parts["val"]), ("test", parts["test"]), *parts["external"].items()]
+    return [(name, scores["operating_points"]) for name, scores in found if scores is not None]

@@ -1,5 +1,6 @@
 """What the models of results are made of: reading, writing, and fields that say what they hold."""
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,6 +11,7 @@ from lesionbench.core import files
 from lesionbench.core.errors import list_faults
 
 T = TypeVar("T")
+UNION = re.compile(r"(int|float)$|function-")  # the names that pydantic gives the types of a union
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -26,7 +28,7 @@ def read(kind: type[Model], path: str | Path) -> Model:
         faults: dict[str, list[str]] = {}
         for fault in error.errors():
             # Behind a key stand the names that pydantic gives the types of a union.
-            key = ".".join(str(part) for part in fault["loc"] if part not in ("int", "float"))
+            key = ".".join(str(part) for part in fault["loc"] if not UNION.match(str(part)))
             faults.setdefault(key or "the file", []).append(_explain(fault))
         told = [f"{key}: {'; or '.join(found)}" for key, found in faults.items()]
         raise list_faults(f"{path} is not as results.{kind.__name__} says; `dvc repro` makes it anew", told) from None
@@ -119,6 +121,7 @@ class Numbers(Section):
         return None if self.value(name) is None else getattr(self, f"{name}_ci", None)
 
     def values(self) -> dict[str, float | None]:
-        """All numbers by name, without their intervals."""
-        found = {name: value for name, value in self if name in self.model_fields_set and not name.endswith("_ci")}
+        """All numbers by name, without their intervals and p-values."""
+        beside = {f"{name}{kind}" for name in type(self).model_fields for kind in ("_ci", "_p", "_p_holm")}
+        found = {name: value for name, value in self if name in self.model_fields_set - beside}
         return {name: value for name, value in found.items() if isinstance(value, int | float | None)}

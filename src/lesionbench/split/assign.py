@@ -1,5 +1,6 @@
 """Splits that put no lesion on two sides, and a check of that."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -7,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lesionbench.core.errors import UserError
+from lesionbench.core.files import read_csv
 from lesionbench.core.sampling import assign
 from lesionbench.core.tasks import DIAGNOSES, OWN_SPLITS, SPLITS
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from lesionbench.params import Split
 
 COLUMNS = ["image_id", "lesion_id", "group_id", "cohort", "dx", "split"]
+# Pairs under two lesion ids that the stage duplicates merges in all of HAM10000 (threshold 0.4), without the published
+# ones. A subset shows few of them; docs/duplicates.md says how they were found and looked at.
+FOUND_PAIRS = Path(__file__).with_name("found_pairs.csv")
 
 
 def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -45,53 +50,93 @@ def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     return index["lesion_id"].map({lesion: first[component[i]] for lesion, i in number.items()})
 
 
-def split_images(index: pd.DataFrame, pairs: pd.DataFrame, trainable: str, section: "Split", seed: int) -> pd.DataFrame:
+def deal(metadata: pd.DataFrame, published: pd.DataFrame, section: "Split") -> pd.Series:
+    """Deal out all images of the trainable cohort, whether or not a subset of its lesions is used.
+
+    A subset leaves each lesion on its side, because nothing is read here that a subset lacks: metadata, and the pairs
+    known for all of HAM10000. One pair more would deal all lesions anew, so other pairs wait for `split_images`.
+
+    Args:
+        metadata: all images of the trainable cohort, columns image_id, lesion_id, dx, source.
+        published: columns image_id_a, image_id_b; pairs with other images are left out.
+        section: params.yaml's section split; its key `fold` is not read. Scheme `lesion` keeps groups together, `image`
+            ignores them on purpose. With holdout_source, the images of this source are the test split, and groups with
+            two sources are excluded. `seed` says which of the equally good splits.
+
+    Returns:
+        The part (str) of each image, with image_id as index: train, val, test, or the number of a fold; excluded if
+        `section` leaves the image out.
+
+    Raises:
+        UserError: if a diagnosis has too few lesions for the number of parts, or if the source is unknown.
+    """
+    table = metadata[["image_id", "lesion_id", "dx", "source"]].sort_values("image_id", ignore_index=True)
+    table["source"] = table["source"].astype(str)  # a source may be called 1, which is read as a number
+    known = pd.concat([published, read_csv(FOUND_PAIRS)], ignore_index=True)[["image_id_a", "image_id_b"]]
+    known = known[known.isin(set(table["image_id"])).all(axis=1)]
+    table["unit"] = group_lesions(table, known) if section.scheme == "lesion" else table["image_id"]
+    table["part"] = "excluded"
+    pool = _select(table, section.images)
+    if section.holdout_source is not None:
+        pool = _hold_out(table, pool, section.holdout_source)
+    units = pool.groupby("unit").agg(stratum=("dx", "min"), size=("dx", "size"))
+    _refuse_too_few(units["stratum"], section)
+    table.loc[pool.index, "part"] = pool["unit"].map(assign(units, _shares(section), section.seed))
+    return table.set_index("image_id")["part"]
+
+
+def split_images(
+    index: pd.DataFrame, pairs: pd.DataFrame, trainable: str, section: "Split", dealt: pd.Series
+) -> pd.DataFrame:
     """Assign every image to train, val, test, excluded or external.
 
     Args:
         index: columns image_id, lesion_id, cohort, dx, source.
-        pairs: merged pairs, columns image_id_a, image_id_b.
+        pairs: merged pairs, columns image_id_a, image_id_b. Lesions that they join go where the first one was dealt.
         trainable: the cohort that is split. Images of all other cohorts are external; those that show a lesion of the
             trainable cohort are excluded.
-        section: params.yaml's section split. Scheme `lesion` keeps groups together, `image` ignores them on purpose.
-            With folds, test is the fold `fold` and val the next one. With holdout_source, the images of this source
-            are the test split, and groups with two sources are excluded.
-        seed: which of the equally good splits.
+        section: params.yaml's section split. With folds, test is the fold `fold` and val the next one.
+        dealt: result of `deal` for the whole trainable cohort, of which `index` may be a subset.
 
     Returns:
         Columns COLUMNS in the order of `index`.
 
     Raises:
-        UserError: if a diagnosis has too few lesions for the number of splits, or if the source is unknown.
-            Also if nothing is left for one of the splits.
+        UserError: if a diagnosis has too few lesions for the number of splits, or if nothing is left for one of them.
     """
     table = index[["image_id", "lesion_id", "cohort", "dx", "source"]].assign(group_id=group_lesions(index, pairs))
-    table["source"] = table["source"].astype(str)  # a source may be called 1, which is read as a number
-    table["unit"] = table["group_id"] if section.scheme == "lesion" else table["image_id"]
     own = table["cohort"].eq(trainable)
     repeats = ~own & table["group_id"].isin(set(table.loc[own, "group_id"]))
-    table["split"] = (own | repeats).map({True: "excluded", False: "external"})
-    pool = _select(table[own].sort_values("image_id"), section.images)
+    table["split"] = table["image_id"].map(dealt).where(own, repeats.map({True: "excluded", False: "external"}))
+    unit = table["group_id"] if section.scheme == "lesion" else table["image_id"]
     if section.holdout_source is not None:
-        pool = _hold_out(table, pool, section.holdout_source)
-    units = pool.groupby("unit").agg(stratum=("dx", "min"), size=("dx", "size"))
-    try:
-        parts = assign(units, _shares(section), seed)
-    except ValueError as error:
-        what = "lesions" if section.scheme == "lesion" else "images"
-        raise UserError(
-            f"too few {what} to split: {error}; add data, raise dataset.max_lesions, "
-            "lower split.folds, or leave the diagnosis out of the metadata"
-        ) from None
+        sources = table.loc[own, "source"].astype(str).groupby(unit[own]).nunique()
+        table.loc[own & unit.map(sources).gt(1), "split"] = "excluded"
+    pool = table[own & table["split"].ne("excluded")].assign(unit=unit).sort_values(["lesion_id", "image_id"])
+    pool["split"] = pool.groupby("unit")["split"].transform("first")
+    dealt_out = pool if section.holdout_source is None else pool[pool["split"].ne("test")]
+    _refuse_too_few(dealt_out.groupby("unit")["dx"].min(), section)
+    table.loc[pool.index, "split"] = pool["split"]
     if section.folds is not None:
-        named = {str(section.fold): "test", str((section.fold + 1) % section.folds): "val"}
-        parts = parts.map(lambda part: named.get(part, "train"))
-    table.loc[pool.index, "split"] = pool["unit"].map(parts)
+        named = {str(k): "train" for k in range(section.folds)}
+        named |= {str(section.fold): "test", str((section.fold + 1) % section.folds): "val"}
+        table["split"] = table["split"].replace(named)
     bare = [part for part in OWN_SPLITS if not table["split"].eq(part).any()]
     if bare:
         found = f"images: {section.images}, holdout_source: {section.holdout_source}"
         raise UserError(f"no image is left for {', '.join(bare)} with section split as it is ({found})")
     return table[COLUMNS]
+
+
+def _refuse_too_few(strata: pd.Series, section: "Split") -> None:
+    """Raise UserError unless each diagnosis has a lesion (or image) for each part; `strata`: the dx of each of them."""
+    parts, counts = len(_shares(section)), strata.value_counts().sort_index()
+    if few := [f"{dx} has {n}" for dx, n in counts.items() if n < parts]:
+        raise UserError(
+            f"too few {'lesions' if section.scheme == 'lesion' else 'images'} to split: {', '.join(few)}; allowed: "
+            f"{parts} or more of each, one for each part; add data, raise dataset.max_lesions, lower split.folds, "
+            "or leave the diagnosis out of the metadata"
+        )
 
 
 def _shares(section: "Split") -> dict[str, float]:
@@ -117,9 +162,9 @@ def _hold_out(table: pd.DataFrame, pool: pd.DataFrame, source: str) -> pd.DataFr
     if source not in known:
         raise UserError(f"split.holdout_source is {source!r}; the metadata has {', '.join(known) or 'no source'}")
     # All images count: one that is not selected can also show that two sources saw a lesion.
-    mixed = pool["unit"].map(table.loc[table["cohort"].isin(pool["cohort"])].groupby("unit")["source"].nunique().gt(1))
+    mixed = pool["unit"].map(table.groupby("unit")["source"].nunique().gt(1))
     held = pool["source"].eq(source)
-    table.loc[pool.index[held & ~mixed], "split"] = "test"
+    table.loc[pool.index[held & ~mixed], "part"] = "test"
     return pool[~held & ~mixed]
 
 

@@ -177,16 +177,22 @@ def log_model(client: Any, run_id: str, model: Path) -> None:
 
 
 def log_scores(client: Any, run_id: str, evaluation: Mapping[str, Any]) -> None:
-    """Log the scores of an evaluation that the run lacks, as `<part>_<metric>` for test and each external cohort."""
+    """Log the scores of an evaluation that the run lacks, as `<part>_<metric>`: of val, then test, then cohorts.
+
+    While the test split is sealed, only those of val are there. They stand one step behind the last epoch, so that
+    MLflow's table shows the calibrated scores of the kept epoch, and not the raw ones of the last epoch.
+    """
     known = client.get_run(run_id).data.metrics
-    parts = {"test": evaluation["test"], **evaluation["external"]}
+    parts = {"val": evaluation["val"], "test": evaluation["test"] or {}, **evaluation["external"]}
     scores = {
         f"{part}_{name}": value
         for part, found in parts.items()
         for name, value in found.items()
         if isinstance(value, int | float)
     }
-    log_metrics(client, run_id, {name: value for name, value in scores.items() if known.get(name) != value})
+    epochs = [point.step for point in client.get_metric_history(run_id, "train_loss")]
+    step = max(epochs) + 1 if epochs else 0
+    log_metrics(client, run_id, {name: value for name, value in scores.items() if known.get(name) != value}, step)
 
 
 def log_evaluations(dataset: str, task: str, evaluations: Mapping[str, Mapping[str, Any]]) -> None:

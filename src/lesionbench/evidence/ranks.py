@@ -1,0 +1,30 @@
+"""Scores of a ranking, for many weightings of the same images at once."""
+
+import numpy as np
+
+
+def weighted_areas(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Area under the ROC curve, and average precision, as scikit-learn defines them: two float (weightings,).
+
+    Both are NaN without positives; the first also without negatives.
+
+    Args:
+        scores: float (n,), n > 0.
+        positive: bool (n,).
+        weights: float (weightings, n), 0 or more.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    w, here = weights[:, order], positive[order]
+    # Weights of true and false positives at m distinct thresholds, from the highest: (weightings, m).
+    true, false = np.cumsum(w * here, axis=1)[:, ends], np.cumsum(w * ~here, axis=1)[:, ends]
+    more_true, more_false = np.diff(true, axis=1, prepend=0), np.diff(false, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (more_false * (true - more_true / 2)).sum(axis=1) / (true[:, -1] * false[:, -1])
+        precision = np.nan_to_num(true / (true + false))
+        return area, (more_true * precision).sum(axis=1) / true[:, -1]
+
+
+def weighted_roc_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve, float (weightings,); arguments as in weighted_areas."""
+    return weighted_areas(scores, positive, weights)[0]

@@ -1,0 +1,183 @@
+"""Replicates: experiments that differ in the seed or the fold alone, gathered into means with intervals."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesionbench.core.tasks import classes_of
+from lesionbench.evidence import compare
+from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, read_predictions
+
+OVER = ("seed", "split.fold")
+KEYS = ["commit", "changed", "leaky", "task", "backbone"]
+SCORED = ["metric", "of", "n", "folds", "mean", "low", "high", "sd", "min", "max"]
+COLUMNS = ["commit", "changed", "minus", *KEYS[2:], *SCORED]
+NOTHING = 1e-12  # standard error below which nothing varies but the last digits
+FEWEST = 3  # seeds of each of two settings, below which nothing is said of their difference
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a mean by Student's t, for independent values float (n,); NaN below two of them.
+
+    Examples:
+        >>> import numpy as np
+        >>> [round(bound, 3) for bound in t_interval(np.array([0.90, 0.92, 0.94]))]
+        [0.87, 0.97]
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    if n < 2:
+        return np.nan, np.nan
+    reach = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return float(np.mean(values)) - reach, float(np.mean(values)) + reach
+
+
+def seeds_apart(own: pd.Series, other: pd.Series) -> tuple[float, float, float, float]:
+    """The mean of `own` minus that of `other`, its 95 % interval by Student's t, and its two-sided p.
+
+    The difference is taken seed by seed where both have FEWEST seeds in common, and else by Welch's method.
+
+    Args:
+        own: score by seed, each seed once; FEWEST or more.
+        other: the same of another setting.
+
+    Returns:
+        Value, low, high and p. Where nothing varies, low and high are NaN and p is 1.
+    """
+    from scipy.stats import t
+
+    both = own.index.intersection(other.index)
+    paired = len(both) >= FEWEST
+    parts = [own[both] - other[both]] if paired else [own, other]
+    value = float(parts[0].mean()) if paired else float(own.mean() - other.mean())
+    variances = [float(part.var(ddof=1)) / len(part) for part in parts]
+    error = sum(variances) ** 0.5
+    if error < NOTHING:
+        return value, np.nan, np.nan, 1.0
+    freedom = error**4 / sum(v**2 / (len(part) - 1) for v, part in zip(variances, parts, strict=True))
+    reach = float(t.ppf(0.975, freedom)) * error
+    return value, value - reach, value + reach, float(2 * t.sf(abs(value) / error, freedom))
+
+
+def gather(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] = OVER) -> pd.DataFrame:
+    """Means of experiments that differ only in the parameters `over`, and differences of such groups.
+
+    Experiments with the same parameters count once. The workspace does not count.
+
+    Args:
+        table: result of tables.tabulate.
+        parameters: dotted names of the parameters.
+        over: those that replicates differ in.
+
+    Returns:
+        Columns COLUMNS. By `of`:
+
+        - "runs": the mean over n runs, and its 95 % interval by Student's t, for what another seed would give on the
+          same images. Folds get no interval, because they share training images (Bengio and Grandvalet 2004).
+        - "pairs": the group `changed` minus the group `minus`, run by run with the same parameters `over`.
+    """
+    table = scored(table, parameters, over)
+    found = []
+    for key, rows in table.groupby(KEYS, sort=False):
+        about = dict(zip(KEYS, key, strict=True))
+        found += [{**about, "of": "runs", **each} for each in _spreads(rows, _has_folds(rows))]
+    for _, rows in table.groupby(["commit", "task", "backbone"], sort=False):
+        found += _pairs(rows, over)
+    return pd.DataFrame(found).reindex(columns=COLUMNS)
+
+
+def scored(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
+    """The rows of `table` that have scores, once each and without the workspace; `changed` leaves `over` out."""
+    table = table[table["experiment"].ne(WORKSPACE) & table["task"].notna()]
+    if table.empty:
+        return table.assign(changed="")
+    table = table.assign(changed=changed(table, parameters, over))
+    return table.drop_duplicates(["commit", "task", "backbone", *parameters])
+
+
+def _has_folds(rows: pd.DataFrame) -> bool:
+    """Whether the rows are of several folds of a cross-validation."""
+    if not {"split.folds", "split.fold"} <= set(rows):
+        return False
+    return bool(rows["split.folds"].ne("").all() and rows["split.fold"].nunique() > 1)
+
+
+def _spreads(rows: pd.DataFrame, folds: bool) -> Iterator[dict[str, Any]]:
+    for metric in METRICS:
+        values = rows[metric].dropna().to_numpy(float)
+        low, high = (np.nan, np.nan) if folds else t_interval(values)
+        some = len(values) > 0
+        yield {
+            "metric": metric,
+            "n": len(values),
+            "mean": values.mean() if some else np.nan,
+            "low": low,
+            "high": high,
+            "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
+            "min": values.min() if some else np.nan,
+            "max": values.max() if some else np.nan,
+        }
+
+
+def _pairs(rows: pd.DataFrame, over: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each group minus the first, where two runs or more of both have the same parameters `over`."""
+    groups = {str(name): group for name, group in rows.groupby("changed", sort=False)}
+    first = "" if "" in groups else next(iter(groups))
+    base = groups.pop(first).set_index(list(over))[list(METRICS)]
+    for name, group in groups.items():
+        paired = group.set_index(list(over))[list(METRICS)].sub(base).dropna(how="all")
+        if len(paired) > 1:
+            about = {"changed": name, "minus": first or "(the commit)", "of": "pairs"}
+            about |= {key: group.iloc[0][key] for key in KEYS if key != "changed"}
+            yield from ({**about, **each} for each in _spreads(paired, _has_folds(group)))
+
+
+def pool(
+    table: pd.DataFrame, parameters: Sequence[str], split: str, samples: int, over: Sequence[str] = OVER
+) -> pd.DataFrame:
+    """One score for all folds of a cross-validation: their predictions of `split` together.
+
+    With "test" these are out-of-fold. With "val" they are not: calibration and the epoch were chosen on these images.
+
+    Args:
+        table: result of tables.tabulate.
+        parameters: dotted names of the parameters.
+        split: "val" or "test", whose predictions of each fold are pooled.
+        samples: resamples of lesions for the 95 % intervals; 0: none.
+        over: as in gather.
+
+    Returns:
+        Columns COLUMNS, with `of` "folds": n is the number of folds that were run, `folds` that of all, and `mean` the
+        score of all images of the n. A group is left out where predictions are in no cache, or where an image occurs
+        twice, as with several seeds.
+    """
+    found = []
+    for key, rows in scored(table, parameters, over).groupby(KEYS, sort=False):
+        about = dict(zip(KEYS, key, strict=True)) | {"of": "folds", "n": len(rows)}
+        if _has_folds(rows):
+            about |= {"folds": int(rows["split.folds"].iloc[0])}
+            found += [{**about, **each} for each in _pooled(rows, split, samples)]
+    return pd.DataFrame(found).reindex(columns=COLUMNS)
+
+
+def _pooled(rows: pd.DataFrame, split: str, samples: int) -> Iterator[dict[str, Any]]:
+    task, backbone = rows.iloc[0][["task", "backbone"]]
+    parts = [
+        read_predictions(experiment, task, backbone, rule, split)
+        for experiment, rule in zip(rows["experiment"], rows["evaluate.decision"], strict=True)
+    ]
+    if any(part is None for part in parts):
+        return
+    pooled = pd.concat([part for part in parts if part is not None], ignore_index=True)
+    if pooled.empty or pooled["image_id"].duplicated().any():
+        return
+    draws = compare.draw(pooled, classes_of(task), samples, seed=0)
+    scores = compare.score(pooled, classes_of(task), draws)
+    for metric in METRICS:
+        limits = (0.0,) if metric == "log_loss" else (0.0, 1.0)
+        told: dict[str, Any] = draws.score(metric, scores[metric], compare.lesions_behind(metric, pooled), *limits)
+        low, high = told.get(f"{metric}_ci", (np.nan, np.nan))
+        yield {"metric": metric, "mean": told[metric], "low": low, "high": high}

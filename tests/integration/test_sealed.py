@@ -1,0 +1,115 @@
+"""While the test split is sealed, no stage after the training looks at it; plots are of val even when it is open."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import drawn_results
+import pandas as pd
+import pytest
+from mini_pipeline import BACKBONE, TASK, copy, dump_yaml, mini_params
+
+from lesionbench.core import files
+from lesionbench.core.tasks import CLASSES
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, *command: str) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(folder)}
+    env.pop("MLFLOW_TRACKING_URI", None)
+    command = (sys.executable, str(ROOT / "pipeline" / command[0]), *command[1:])
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) -> None:
+    """Differences, ensemble, figures and MLflow's scores are of val while the predictions are; plots always are."""
+    made = drawn_results.metrics(opened)
+    for name in made:
+        if not name.startswith("compare/"):
+            files.write_json(tmp_path / "metrics" / f"{name}.json", made[name])
+    for task in CLASSES:
+        for i, backbone in enumerate(drawn_results.BACKBONES):
+            table = drawn_results.draw(i, task)
+            table = table if opened else drawn_results.sealed(table)
+            files.write_csv(tmp_path / f"data/predictions/{task}/{backbone}.csv", table)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    run(tmp_path, "compare.py", "melanoma")
+    found: dict[str, Any] = files.read_json(tmp_path / "metrics/compare/melanoma.json")
+    assert found["split"] == ("test" if opened else "val")
+    assert len(found["differences"]) == 6  # of three backbones and the ensemble
+    for each in (found["ensemble"], *found["from_diagnosis"].values()):
+        assert (each["test"] is not None) is opened
+        assert list(each["external"]) == (["clinic"] if opened else [])
+    confusion = files.read_csv(tmp_path / "metrics/plots/melanoma/confusion.csv")
+    val = drawn_results.sealed(drawn_results.draw(0, "melanoma"))["label"]
+    assert confusion["actual"].tolist() == val.tolist() * 4  # what `dvc plots diff` shows is of val, opened or not
+    figures = tmp_path / "reports/compare/melanoma"
+    assert sorted(path.stem for path in figures.iterdir()) == [
+        *("calibration", "confusion", "learning", "precision_recall", "roc")
+    ]
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'own-melanoma'")
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert "val_roc_auc" in logged.data.metrics
+    assert any(name.startswith(("test_", "clinic_")) for name in logged.data.metrics) is opened
+
+
+MADE = ["data/predictions", "metrics/evaluate", "metrics/compare", "metrics/plots"]
+ALSO = ["metrics/explain", "metrics/summary.json", "reports/gradcam", "reports/compare", "reports/index.html"]
+
+
+def texts(folder: Path, names: list[str]) -> dict[str, bytes]:
+    """The content of each file in `names`, or in a folder of them; bytes that are no text, such as images, as well."""
+    found = [each for name in names for each in (folder / name, *(folder / name).rglob("*"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(found) if path.is_file()}
+
+
+def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
+    """With evaluate.test sealed, no test or external image is named anywhere, and what test images show is not read."""
+    for name in ("data", "metrics", "models", "reports"):
+        copy(ran / "store" / name, tmp_path / name)
+    for name in ("docs/leak.csv", "docs/leak.svg"):
+        copy(ROOT / name, tmp_path / name)
+    before = texts(tmp_path, [*MADE, *ALSO])
+    for name in [*MADE, *ALSO]:
+        path = tmp_path / name
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    config = mini_params()
+    config["evaluate"]["test"] = "sealed"
+    dump_yaml(config, tmp_path / "params.yaml")
+    for command in (["evaluate", TASK, BACKBONE], ["explain", TASK, BACKBONE], ["compare", TASK], ["report"]):
+        run(tmp_path, f"{command[0]}.py", *command[1:])
+
+    split = pd.read_csv(tmp_path / "data/split.csv", dtype=str)
+    sealed = split["split"].isin(["test", "external"])
+    names = [each.encode() for each in split.loc[sealed, "image_id"]]
+    made = texts(tmp_path, [*MADE, *ALSO])
+    assert made.keys() == before.keys()
+    assert any(name in content for content in before.values() for name in names)  # of the open run
+    assert not [path for path, content in made.items() for name in names if name in content]
+    kept = pd.read_csv(tmp_path / f"data/predictions/{TASK}/{BACKBONE}.csv")
+    assert set(kept["split"]) == {"val"}
+    evaluated: dict[str, Any] = files.read_json(tmp_path / f"metrics/evaluate/{TASK}/{BACKBONE}.json")
+    assert (evaluated["test"], evaluated["external"]) == (None, {})
+    assert files.read_json(tmp_path / f"metrics/explain/{TASK}/{BACKBONE}.json")["split"] == "val"
+    assert files.read_json(tmp_path / f"metrics/compare/{TASK}.json")["split"] == "val"
+    summed: dict[str, Any] = files.read_json(tmp_path / "metrics/summary.json")
+    assert all(name.startswith("val_") for name in summed[TASK][BACKBONE])
+    plots = [path for path in made if path.startswith("metrics/plots/")]
+    assert len(plots) == 5
+    assert all(made[path] == before[path] for path in plots)  # of val in the open run, too
+
+    changed = split.assign(dx=split["dx"].where(~sealed, split["dx"].map({"mel": "nv"}).fillna("mel")))
+    assert changed["dx"].ne(split["dx"]).sum() == sealed.sum()
+    changed.to_csv(tmp_path / "data/split.csv", index=False)
+    run(tmp_path, "evaluate.py", TASK, BACKBONE)
+    run(tmp_path, "compare.py", TASK)
+    assert texts(tmp_path, MADE) == {path: made[path] for path in made if path.startswith(tuple(MADE))}

@@ -1,28 +1,18 @@
 """Many items at once: in processes as in one, in order, and none outlives its first process."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from work import die, half
 
 from lesionbench.core import parallel
 from lesionbench.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def half(n: int) -> tuple[float, int]:
-    if n < 0:
-        raise UserError(f"{n} is below 0")
-    return n / 2, os.getpid()
-
-
-def die(n: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_the_first_layer_sees_what_timm_would_show(name: str) -> None:
     assert torch.allclose(seen_by(build(name, 2, SIZE), image), expected, atol=1e-4)
 
 
-def test_the_packaged_weights_see_nearly_what_they_were_trained_on() -> None:
+def test_the_packaged_weights_see_what_they_were_made_for() -> None:
     """Their authors take 127 off and divide by 128; timm's mean and standard deviation are half of 255."""
     image = photograph(SIZE)
     expected = torch.from_numpy((image.astype(np.float32) - 127) / 128).permute(2, 0, 1)[None]

@@ -48,6 +48,20 @@ def committed(path: str) -> Any:
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("path", COMMITTED)
+def test_a_committed_interval_has_a_width(path: str) -> None:
+    """An interval without width says that nothing was varied; it is left out."""
+
+    def intervals_in(found: Any) -> Iterator[Any]:
+        for name, value in found.items():
+            if name.endswith("_ci"):
+                yield value
+            elif isinstance(value, dict):
+                yield from intervals_in(value)
+
+    assert [(low, high) for low, high in intervals_in(committed(path)) if not low < high] == []
+
+
 def assert_same_bytes(kind: type[BaseModel], found: Any, folder: Path) -> None:
     """A dictionary of today's library, through its model and back, is written as without one."""
     plain, typed, again = (folder / name for name in ("plain.json", "typed.json", "again.json"))

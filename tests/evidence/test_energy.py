@@ -161,3 +161,15 @@ def test_the_intervals_cover_no_gain_in_about_95_of_100() -> None:
         covered[k] = [found[f"{name}_ci"][0] <= 0 <= found[f"{name}_ci"][1] for name in GAINS]
     assert (covered.mean(axis=0) > 0.92).all(), covered.mean(axis=0)
     assert (covered.mean(axis=0) < 0.98).all(), covered.mean(axis=0)
+
+
+def test_maps_that_differ_by_rounding_have_no_interval() -> None:
+    """A network whose map is the same for every image gains exactly nothing; float32's last digits are no spread."""
+    rng = np.random.default_rng(0)
+    masks = discs(rng, 40, 2.0)
+    maps = np.broadcast_to(blobs(rng, 1, 0.0), masks.shape) * (1 + rng.uniform(-6e-8, 6e-8, masks.shape))
+    found = energy.summarise(maps, maps, masks, rows(40), 200, 0)
+    for name in GAINS:
+        assert str(found[name]) == "0.0"
+        assert f"{name}_ci" not in found
+    assert found["energy_in_lesion_ci"][0] < found["energy_in_lesion_ci"][1]

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from lesionbench.core.errors import UserError
-from lesionbench.core.tasks import CLASSES, numbers
+from lesionbench.core.tasks import CLASSES, labels, numbers
 from lesionbench.evidence import metrics, predictions
 from lesionbench.evidence.calibration import bounded_log
 from lesionbench.evidence.intervals import Draws
@@ -179,5 +179,5 @@ def from_diagnosis(
 def read_melanoma(table: pd.DataFrame) -> pd.DataFrame:
     """Predictions of the task melanoma from those of seven diagnoses: p(melanoma) is p(mel), as it was calibrated."""
     p = table["p_mel"].to_numpy(float)
-    label = table["label"].eq("mel").map({True: "melanoma", False: "non_melanoma"})
+    label = labels(table["label"], "melanoma")
     return table[IDS].assign(label=label, p_non_melanoma=1 - p, p_melanoma=p)

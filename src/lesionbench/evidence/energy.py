@@ -75,7 +75,8 @@ def summarise(
         found |= draws.score(f"gain_over_{name}", gain, behind, -1, 1)
     for name, chosen in (("right", right), ("wrong", ~right)):
         found |= draws.score(f"energy_in_lesion_{name}", _mean(own, draws.weights[:1] * chosen), 0)
-    return {name: np.round(value, 6).tolist() if value is not None else None for name, value in found.items()}
+    # 0 is added because a small negative number rounds to -0.0.
+    return {name: (np.round(value, 6) + 0).tolist() if value is not None else None for name, value in found.items()}
 
 
 def _by_others(inside: np.ndarray, apart: np.ndarray, weights: np.ndarray, scale: np.ndarray) -> np.ndarray:

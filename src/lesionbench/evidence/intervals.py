@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import expit
 
 MIN_LESIONS = 10  # of a class: below it, resampling says nothing about what other lesions would be like
+NARROWEST = 1e-6  # width of an interval; resamples that differ by less differ by the rounding of float32
 MIN_DEFINED = 0.9  # share of the resamples in which a score must be defined
 Z = 1.959963984540054  # of a normal distribution's middle 95 %
 
@@ -42,13 +43,13 @@ def interval(values: np.ndarray) -> list[float] | None:
     """The 2.5th and 97.5th percentiles of resampled values, float (samples,), over those that are not NaN.
 
     It so holds on condition that the score is defined. None if it is undefined in more than a tenth of the resamples,
-    if there is no resample, or if all are equal: then nothing was varied that the score depends on.
+    if there is no resample, or if all are equal to NARROWEST: then nothing was varied that the score depends on.
     """
     defined = values[~np.isnan(values)]
     if not len(defined) or len(defined) < MIN_DEFINED * len(values):
         return None
     low, high = np.percentile(defined, [2.5, 97.5])
-    return [float(low), float(high)] if high - low > 1e-9 else None
+    return [float(low), float(high)] if high - low > NARROWEST else None
 
 
 def wilson(share: float, n: float) -> list[float]:

@@ -20,7 +20,7 @@ def main() -> None:
     from lesionbench.split import assign
 
     # All of section split but `fold`: another fold of a cross-validation is of the same subset.
-    drawn_by = ("seed", "scheme", "images", "val", "test", "folds", "holdout_source")
+    drawn_by = ("seed", "scheme", "images", "val", "test", "folds", "holdout_source", "by_patient")
     config = params.load(
         "dataset.source", "dataset.path", "dataset.max_lesions", *(f"split.{name}" for name in drawn_by)
     )
@@ -33,16 +33,20 @@ def main() -> None:
         parts = assign.deal(table.rename(columns={"dataset": "source"}), published, config.split)
         return images.subset_lesions(table, dataset.max_lesions, parts, config.split.seed)
 
-    cohort = Path(os.path.abspath(dataset.path)).name if dataset.source == "folder" else dataset.source
+    cohort = Path(os.path.abspath(files.local(dataset.path))).name if dataset.source == "folder" else dataset.source
+    raw = Path("data/raw")
     try:
-        table = images.build_index(Path("data/raw"), cohort, choose)
+        tables = images.read_tables(raw, cohort)
+        table = images.build_index(raw, cohort, choose, tables)
     except errors.UserError as error:
         if dataset.source != "folder" or "data/raw" not in str(error):
             raise
         raise errors.UserError(f"{error}\n(data/raw is a copy of {dataset.path}: mend it there)") from None
     files.write_csv("data/index.csv", schemas.check("index", table))
-    counted = results.Index.model_validate({"dataset": cohort, "cohorts": images.summarise(table)})
+    counted = results.Index.model_validate({"dataset": cohort, "cohorts": images.summarise(table, tables)})
     results.write("metrics/index.json", counted)
+    for note in images.notes(raw, cohort, tables):
+        print(note)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Reads data/index.csv, data/duplicates.csv, metrics/index.json, the metadata in data/raw/ and, for the audit, the images.
 Writes data/split.csv, the split of each image; data/audit.csv, everything that two splits share; and
-metrics/split.json, the counts of both. All lesions of the metadata are dealt out, so that a subset leaves each on its
-side. A split that fails its audit never becomes data/split.csv.
+metrics/split.json, the counts of both. Where patients are known, all lesions of one stay together. All lesions of the
+metadata are dealt out, so that a subset leaves each on its side. A split that fails its audit never becomes
+data/split.csv.
 """
 
 from lesionbench.core import process
@@ -27,10 +28,17 @@ def main() -> None:
     with files.atomic("data/split.csv") as partial:
         files.write_csv(partial, schemas.check("split", table))
         overlaps, found = audit.audit_files(
-            partial, "data/index.csv", "data/duplicates.csv", config.duplicates.threshold, trainable, config.leaky
+            partial,
+            "data/index.csv",
+            "data/duplicates.csv",
+            config.duplicates.threshold,
+            trainable,
+            leaky=config.leaky,
+            by_patient=config.split.by_patient,
         )
     files.write_csv("data/audit.csv", schemas.check("audit", overlaps))
-    counted = {**assign.summarise(table, config.leaky), "audit": found}
+    by_patient = config.split.by_patient if assign.knows_patients(index) else None
+    counted = {**assign.summarise(table, config.leaky, by_patient), "audit": found}
     results.write("metrics/split.json", results.Split.model_validate(counted))
 
 

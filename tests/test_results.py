@@ -33,6 +33,12 @@ POLICY = {
     "shear": 0.2,
     "zoom": 0.2,
     "horizontal_flip": True,
+    "vertical_flip": False,
+    "quarter_turns": False,
+    "contrast": 0,
+    "saturation": 0,
+    "hue": 0,
+    "cutout": 0,
     "brightness": [0.8, 1.2],
     "fill_mode": "nearest",
 }
@@ -145,7 +151,8 @@ def test_differences_are_what_the_library_returns(folder: Path, drawn: Any, samp
     st.fixed_dictionaries(
         {
             "rotation": st.sampled_from([0, 20, 0.5]),
-            "horizontal_flip": st.booleans(),
+            **dict.fromkeys(("horizontal_flip", "vertical_flip", "quarter_turns"), st.booleans()),
+            **dict.fromkeys(("contrast", "saturation", "hue", "cutout"), st.sampled_from([0, 0.25])),
             "brightness": st.sampled_from([[1.0, 1.0], [0.8, 1.2], [1.5, 1.5]]),
             "fill_mode": st.sampled_from(["nearest", "wrap"]),
         }
@@ -329,13 +336,18 @@ def test_a_summary_may_lack_a_task(tmp_path: Path) -> None:
 
 
 def test_a_split_without_candidates_was_not_searched(tmp_path: Path) -> None:
-    """The audit counts candidates only where there are pairs; the other reasons are always there."""
+    """The audit counts candidates only where there are pairs, patients where some are known, all else always."""
     found = committed("metrics/split.json")
     without = copy.deepcopy(found)
     del without["audit"]["overlaps"]["candidate"]
     assert_same_bytes(results.Split, without, tmp_path)
+    with_patients = {**found, "by_patient": True, "audit": copy.deepcopy(found["audit"])}
+    counted = list(with_patients["audit"]["overlaps"].items())
+    with_patients["audit"]["overlaps"] = dict([counted[0], ("patient", {"train-val": 1}), *counted[1:]])
+    assert results.Split.model_validate(with_patients).lesion == "lesion_id"
+    assert results.Split.model_validate(found).lesion == "group_id"
     del found["audit"]["overlaps"]["lesion"]
-    with pytest.raises(ValidationError, match="allowed, in this order: lesion group"):
+    with pytest.raises(ValidationError, match="allowed, in this order: lesion patient group"):
         results.Split.model_validate(found)
 
 

@@ -96,6 +96,7 @@ class Index(ByImage):
     lab_a: float = number("mean a* of CIELAB, green to red", -128, 127)
     lab_b: float = number("mean b* of CIELAB, blue to yellow", -128, 127)
     quality_flags: Text = text("names of the flags that the image has; blank: none", blank=True)
+    patient_id: Text = text("name of the patient in the metadata; blank: unknown", blank=True)
 
 
 class Duplicates(Table):
@@ -123,7 +124,7 @@ class Grouped(ByImage):
     """What tables of images after the split begin with."""
 
     lesion_id: Text = text("name of the lesion in the metadata")
-    group_id: Text = text("name that all images of one lesion share, whatever their lesion_id")
+    group_id: Text = text("name that all images of one lesion share, whatever their lesion_id, or of one patient")
     cohort: Text = text("dataset that the image came with")
 
 
@@ -145,7 +146,7 @@ class Audit(Table):
     images: int = number("images of both parts that share it", 2)
     shared: Text = text("the id or hash that they share; blank: a pair or a chain", blank=True)
     score: float = number("likeness of a pair; blank: of no pair, or not found", 0, 1, blank=True)
-    leak: Flag = flag("whether it is a leak: no candidate, and not between external cohorts")
+    leak: Flag = flag("whether it is a leak: no candidate, not between external cohorts, no patient if those may")
 
 
 class Hair(ByImage):

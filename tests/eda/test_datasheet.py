@@ -25,6 +25,7 @@ def table() -> pd.DataFrame:
         localization="back",
         source=np.where(n % 2, "a|b_c", "d"),
         mask_path="",
+        patient_id="",
         width=600,
         height=450,
         split=np.where(n < 5, "train", "val"),

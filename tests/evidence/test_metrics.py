@@ -248,6 +248,22 @@ def test_external_lesions_are_drawn_freely() -> None:
     assert "prevalence_ci" in found[1]["melanoma"]
 
 
+def test_where_groups_are_patients_lesions_are_counted_and_averaged_by_themselves() -> None:
+    """The scores of lesions are as ever; intervals draw patients, so with fewer of them they are wider."""
+    rng = np.random.default_rng(1)
+    lesions = np.arange(600) // 2
+    labels = (lesions % 3 == 0).astype(int)
+    p = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0.01, 0.99)
+    p = np.stack([1 - p, p], axis=1)
+    alone = metrics.evaluate(p, labels, lesions, TWO, 300, 1, free=True)
+    together = metrics.evaluate(p, labels, lesions // 10, TWO, 300, 1, free=True, lesions=lesions)
+    assert together["lesions"] == alone["lesions"] == together["by_lesion"]["n"] == 300
+    assert together["by_lesion"]["roc_auc"] == alone["by_lesion"]["roc_auc"]
+    assert together["by_lesion"]["mixed"] == 0
+    assert together["per_class"]["melanoma"]["lesions"] == 100
+    assert together["by_lesion"]["roc_auc_ci"] != alone["by_lesion"]["roc_auc_ci"]
+
+
 @pytest.mark.parametrize("names", [TWO, DIAGNOSES])
 def test_by_lesion_is_the_calibrated_mean_logit(names: tuple[str, ...]) -> None:
     """Each lesion counts once, with softmax(mean logit / T + b)."""

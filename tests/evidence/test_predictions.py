@@ -19,7 +19,14 @@ COST = {"melanoma": [[0, 1], [20, 0]], "diagnosis": [[abs(a - b) for b in range(
 
 
 def section(**changes: Any) -> params.Evaluate:
-    usual = {"batch_size": 64, "bootstrap": 20, "sensitivities": [0.9, 0.5], "test": "open", "decision": "balanced"}
+    usual = {
+        "batch_size": 64,
+        "views": 1,
+        "bootstrap": 20,
+        "sensitivities": [0.9, 0.5],
+        "test": "open",
+        "decision": "balanced",
+    }
     return params.Evaluate.model_validate({**usual, "cost": None, **changes})
 
 

@@ -52,7 +52,7 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
 
 def test_an_image_is_measured_and_hashed(tmp_path: Path, photo: np.ndarray) -> None:
     path = save(tmp_path / "a.png", Image.fromarray(photo))
-    found = dict(zip(images.COLUMNS[images.COLUMNS.index("width") :], images.inspect_image(path, None), strict=True))
+    found = dict(zip(images.INSPECTED, images.inspect_image(path, None), strict=True))
     assert (found["width"], found["height"], found["sha256"]) == (80, 60, sha256(path))
     assert {name: found[name] for name in quality.COLUMNS} == quality.measure(photo)
     other = save(tmp_path / "b.png", Image.fromarray(photo), compress_level=0)
@@ -201,6 +201,65 @@ def test_an_image_id_in_two_cohorts_is_refused(raw: Path) -> None:
         images.build_index(raw, "mine")
     assert "I1 in mine" in str(caught.value)
     assert "I1 in other" in str(caught.value)
+
+
+def test_files_are_found_under_another_unicode_form(raw: Path) -> None:
+    """As a Mac writes names: images and masks of one name in another form belong to its row."""
+    (raw / "images" / "I2.jpg").rename(raw / "images" / "Ia\u0308.jpg")
+    (raw / "masks" / "I2_segmentation.png").rename(raw / "masks" / "Ia\u0308_segmentation.png")
+    write(raw / "metadata.csv", [line.replace("I2", "I\u00e4") for line in GOOD])
+    row = images.build_index(raw, "mine").set_index("image_id").loc["I\u00e4"]
+    assert Path(row["path"]).is_file()
+    assert Path(row["mask_path"]).is_file()
+
+
+def test_two_files_of_one_name_are_refused(raw: Path, photo: np.ndarray) -> None:
+    for name in ("I\u00e4", "Ia\u0308"):
+        save(raw / "images" / f"{name}.jpg", Image.fromarray(photo))
+    write(raw / "metadata.csv", [*GOOD, "L9,I\u00e4,nv,,,,,"])
+    with pytest.raises(UserError, match="have one name, I\u00e4") as caught:
+        images.build_index(raw, "mine")
+    assert r"Ia\u0308.jpg" in str(caught.value)
+    assert r"I\xe4.jpg" in str(caught.value)
+
+
+def test_a_file_whose_name_differs_in_case_is_pointed_at(raw: Path) -> None:
+    (raw / "images" / "I1.jpg").rename(raw / "images" / "i1.jpg")
+    with pytest.raises(UserError, match=r"row of I1: no such image in .*; i1\.jpg is there"):
+        images.build_index(raw, "mine")
+
+
+def test_images_of_other_classes_are_left_out_and_counted(raw: Path, photo: np.ndarray) -> None:
+    """They are no images without a row, whether or not they are there."""
+    other = raw / "external" / "other"
+    save(other / "images" / "E2.jpg", Image.fromarray(photo))
+    rows = ["E1,0,1,0,0,0,0,0,0", "E2,0,0,0,0,0,0,0,1", "E3,0,0,0,0,0,0,0,1"]
+    write(other / "labels.csv", rows, f"{ONE_HOT},SCC")
+    tables = images.read_tables(raw, "mine")
+    index = images.build_index(raw, "mine", tables=tables)
+    assert index.loc[index["cohort"].eq("other"), "image_id"].tolist() == ["E1"]
+    found = images.summarise(index, tables)
+    assert found["other"]["excluded"] == {"SCC": 2}
+    assert "excluded" not in found["mine"]
+    (note,) = images.notes(raw, "mine", tables)
+    assert note.endswith(
+        "labels.csv: images of other classes than akiec, bcc, bkl, df, mel, nv, vasc are left out: SCC 2"
+    )
+
+
+def test_columns_without_use_and_patients_are_told(raw: Path) -> None:
+    patients = ["P1", "P1", "", "P2"]
+    rows = [f"{line},{patient},x" for line, patient in zip(GOOD, patients, strict=True)]
+    write(raw / "metadata.csv", rows, f"{HEADER},Patient,target")
+    tables = images.read_tables(raw, "mine")
+    index = images.build_index(raw, "mine", tables=tables)
+    assert index["patient_id"].tolist() == ["", *patients]
+    assert [note.rpartition(": ")[2] for note in images.notes(raw, "mine", tables)] == [
+        "nothing is taken from the columns target"
+    ]
+    counted = images.summarise(index, tables)
+    assert (counted["mine"]["patients"], counted["mine"]["without_patient"]) == (2, 1)
+    assert "patients" not in counted["other"]
 
 
 @pytest.mark.parametrize("name", ["mine", "test"])

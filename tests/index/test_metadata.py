@@ -189,7 +189,8 @@ def test_a_quote_left_open_or_a_monstrous_cell_is_told(tmp_path: Path, cell: str
 def test_columns_of_the_index_s_own_names_are_left_out(tmp_path: Path) -> None:
     names = ["source", "path", "mask_path", "cohort", "width", "height", "sha256"]
     table = read(write(tmp_path / "a.csv", [GOOD[0] + ",x" * len(names)], ",".join([HEADER, *names])))
-    assert set(table.columns) == set(HEADER.split(","))
+    assert set(table.columns) == {*HEADER.split(","), "patient_id"}
+    assert table["dataset"].tolist() == ["rosendahl"]
 
 
 def test_image_and_image_id_together_are_refused(tmp_path: Path) -> None:
@@ -214,6 +215,87 @@ def test_one_hot_with_not_exactly_one_is_told_by_row(tmp_path: Path, cells: str)
     text = fault(path, lesions_known=False)
     assert "row 3: not exactly one" in text
     assert "row 2" not in text
+
+
+# Patients, lesions beside the table, and ids in several forms.
+
+SHORT = "image_id,lesion_id,patient_id,dx"
+
+
+def test_patients_are_kept_and_may_be_unknown(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["I1,L1,007,nv", "I2,L1,unknown,nv", "I3,L2,,nv", "I4,L3,P 1,mel"], SHORT)
+    assert read(path)["patient_id"].tolist() == ["007", "", "", "P 1"]
+
+
+def test_a_lesion_of_two_patients_is_a_fault(tmp_path: Path) -> None:
+    text = fault(write(tmp_path / "a.csv", ["I1,L1,P1,nv", "I2,L1,P2,nv", "I3,L1,,nv"], SHORT))
+    assert "row 2: lesion L1 has patient P1 and P2; allowed: one patient per lesion" in text
+
+
+def test_columns_without_use_are_named(tmp_path: Path) -> None:
+    header = "isic_id,lesion_id,diagnosis,age_approx,anatom_site_general,sex,benign_malignant,attribution,diagnosis_2"
+    path = write(tmp_path / "a.csv", ["I1,L1,nevus,45,head/neck,male,benign,me,Benign"], header)
+    found = metadata.read(path, lesions_known=True)
+    assert found.table[["age", "localization", "dataset"]].to_numpy().tolist() == [[45, "head/neck", ""]]
+    assert found.unused == ["benign_malignant", "attribution"]
+
+
+def test_file_names_are_image_ids_without_folder_and_suffix(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [r"mel\I1.JPG,L1,mel", "nv/I2.png,L2,nv"], "file_name,lesion_id,dx")
+    assert read(path)["image_id"].tolist() == ["I1", "I2"]
+
+
+def test_an_id_in_two_unicode_forms_is_one(tmp_path: Path) -> None:
+    rows = ["I\u00e4,L\u00e4,P\u00a01,nv", "I2,La\u0308,P 1,nv", "I3,L\u200b\u00e4 ,P\u20021,nv"]
+    table = read(write(tmp_path / "a.csv", rows, SHORT))
+    assert table["lesion_id"].unique().tolist() == ["L\u00e4"]
+    assert table["patient_id"].unique().tolist() == ["P 1"]
+
+
+@pytest.mark.parametrize("other", ["l1", "L 1", "\uff2c1", "L\u0661"])
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id", "dataset"])
+def test_ids_that_look_alike_are_refused(tmp_path: Path, column: str, other: str) -> None:
+    cells = [{"image_id": "A", "lesion_id": "X", column: "L1"}, {"image_id": "B", "lesion_id": "Y", column: other}]
+    rows = [row(**{"patient_id": ""} | each) for each in cells]
+    text = fault(write(tmp_path / "a.csv", rows, f"{HEADER},patient_id"))
+    assert "1 found" in text
+    assert f"row 3: {column} is {other!r}; allowed: one way to write it, for 'L1' stands in row 2" in text
+
+
+def test_image_ids_that_look_alike_are_refused(tmp_path: Path) -> None:
+    assert "row 3: image_id is 'i1'" in fault(write(tmp_path / "a.csv", ["I1,L1,,nv", "i1,L2,,nv"], SHORT))
+
+
+GROUPED = ["I1,L1,P1,histo", "I2,L2,P1,follow_up", "I9,L9,P9,histo"]
+
+
+def test_lesions_may_stand_in_a_table_beside(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["I1,nv", "I2,mel"], "image,dx")
+    write(tmp_path / metadata.GROUPINGS, GROUPED, "image,lesion_id,patient,diagnosis_confirm_type")
+    for known in (True, False):
+        table = metadata.read_metadata(path, known)
+        rows = table[["image_id", "lesion_id", "patient_id", "dx_type"]].to_numpy().tolist()
+        assert rows == [["I1", "L1", "P1", "histo"], ["I2", "L2", "P1", "follow_up"]]
+
+
+def test_a_table_beside_that_differs_or_has_gaps_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / metadata.GROUPINGS, GROUPED, "image,lesion_id,patient,diagnosis_confirm_type")
+    text = fault(write(tmp_path / "a.csv", ["I1,L7,nv", "I2,L2,mel"], "image,lesion_id,dx"))
+    assert "row 2: lesion_id is 'L7', and 'L1' in lesion_groupings.csv; leave one out" in text
+    text = fault(write(tmp_path / "a.csv", ["I1,nv", "I3,mel"], "image,dx"))
+    assert "1 found" in text
+    assert "row 3: I3 is not in lesion_groupings.csv" in text
+    write(tmp_path / metadata.GROUPINGS, GROUPED, "image,group,patient,diagnosis_confirm_type")
+    with pytest.raises(UserError, match=r"lesion_groupings\.csv lacks the column lesion_id; it has image, group"):
+        read(tmp_path / "a.csv")
+    write(tmp_path / metadata.GROUPINGS, ["I1,L1", "I1,L2"], "image,lesion_id")
+    with pytest.raises(UserError, match="an image twice"):
+        read(tmp_path / "a.csv")
+
+
+def test_an_unknown_lesion_of_an_external_cohort_is_its_image(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["I1,L1,nv", "I2,,nv", "I3,unknown,nv"], "image,lesion_id,dx")
+    assert metadata.read_metadata(path, lesions_known=False)["lesion_id"].tolist() == ["L1", "I2", "I3"]
 
 
 # Whatever is in a table.

@@ -106,6 +106,12 @@ def test_a_cohort_is_not_called_foreign(dataset: str, said: str) -> None:
     assert "other origin" not in claims.external(dataset)
 
 
+def split_of(by_patient: bool | None, leaky: bool = False, shared: int = 0) -> dict[str, Any]:
+    told = {} if by_patient is None else {"by_patient": by_patient}
+    overlaps = {} if by_patient is None else {"patient": {"train-val": shared, "train-test": 0}}
+    return {"leaky": leaky, "audit": {"overlaps": overlaps}, **told}
+
+
 @pytest.mark.parametrize(
     ("dataset", "start"),
     [
@@ -116,9 +122,25 @@ def test_a_cohort_is_not_called_foreign(dataset: str, said: str) -> None:
 )
 def test_unknown_patients_are_told(dataset: str, start: str) -> None:
     """Real data name no patients, and what follows is said."""
-    text = claims.patients(dataset)
+    text = claims.patients(dataset, {}, split_of(None))
     assert text.startswith(start)
     assert ("too narrow" in text) is (dataset != "phantom")
+
+
+def test_known_patients_are_told_with_what_was_done() -> None:
+    """A group is a patient, but for unknown ones; or patients may stand in two splits, and that is counted."""
+    cohort = {"patients": 1200, "without_patient": 0}
+    together = claims.patients("mine", cohort, split_of(True))
+    assert together == (
+        "The metadata name 1,200 patients. All lesions of one patient are one group, so no known patient stands in two "
+        "splits."
+    )
+    some = claims.patients("mine", {**cohort, "without_patient": 7}, split_of(True))
+    assert some.startswith(f"{together} 7 images name no patient.")
+    apart = claims.patients("mine", cohort, split_of(False, shared=3))
+    assert apart.startswith("The metadata name 1,200 patients, but split.by_patient is false (found 3 times,")
+    assert "too narrow" in apart
+    assert "but the split was made by image." in claims.patients("mine", cohort, split_of(True, leaky=True))
 
 
 @pytest.mark.parametrize(

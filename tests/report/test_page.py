@@ -289,6 +289,21 @@ def test_patients_are_said_to_be_unknown(made: Made, render: Render, dataset: st
     assert said in Page(render(made)).text
 
 
+def test_patients_and_classes_left_out_are_told_where_they_are_known(made: Made, render: Render) -> None:
+    """The page says that groups are patients, what is resampled, and which images are not in the cohort."""
+    call_dataset(made, "mine")
+    made["index"]["cohorts"]["mine"] |= {"patients": 90, "without_patient": 0}
+    made["index"]["cohorts"]["phantom_external"]["excluded"] = {"<SCC>": 5}
+    split = made["split"]
+    overlaps = list(split["audit"]["overlaps"].items())
+    split["audit"]["overlaps"] = dict([overlaps[0], ("patient", {"train-test": 0}), *overlaps[1:]])
+    made["split"] = {"leaky": False, "leaking_groups": 0, "by_patient": True, **split}
+    text = " ".join(Page(render(made)).text.split())
+    assert "joined by a merged duplicate, or by their patient. The metadata name 90 patients." in text
+    assert "resamples of whole patients, or lesions whose patient is unknown" in text
+    assert "Left out of phantom_external, as their class is none of these: 5 images (<SCC> 5)." in text
+
+
 def test_differences_held_for_all_pairs_are_starred(made: Made, backbones: list[str], render: Render) -> None:
     """A difference bears a star where p is below 0.05 for all pairs together."""
     pair = " - ".join(backbones[:2])

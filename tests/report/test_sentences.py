@@ -197,6 +197,21 @@ def test_resamples_are_told_where_there_are_any() -> None:
     assert sentences.paired(0).endswith("other seeds of the same two backbones may differ by as much.")
 
 
+def test_patients_are_resampled_where_groups_are_patients() -> None:
+    """The sentences on intervals say whether lesions or patients are drawn."""
+    assert sentences.units({}) == sentences.units({"by_patient": False}) == "lesions"
+    units = sentences.units({"by_patient": True})
+    assert "from 500 resamples of whole patients, or lesions whose patient" in sentences.intervals(500, units)
+    assert "resamples of patients, or lesions" in sentences.paired(500, units)
+
+
+def test_classes_that_were_left_out_are_told() -> None:
+    """By cohort, with their number."""
+    assert sentences.left_out({"mine": {}}) == ""
+    text = sentences.left_out({"mine": {}, "isic2019": {"excluded": {"SCC": 1200, "UNK": 1}}})
+    assert text == "Left out of isic2019, as their class is none of these: 1201 images (SCC 1,200, UNK 1)."
+
+
 def test_metrics_mean_another_thing_by_task() -> None:
     """Metrics are of melanoma, or means over the diagnoses."""
     start = "Recall, precision, F1, ROC AUC and average precision are "

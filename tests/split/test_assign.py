@@ -236,6 +236,90 @@ def test_the_assignment_is_the_same_on_every_machine() -> None:
     assert digest == {"test": "4601860474d0", "train": "ce92ab815e22", "val": "2644fd7b705b"}
 
 
+# Patients.
+
+
+def with_patients(index: pd.DataFrame, seed: int, blank: float = 0.3) -> pd.DataFrame:
+    """Patients of some lesions each; of a share `blank` of the lesions nobody knows whose they are."""
+    rng = np.random.default_rng(seed)
+    lesions = index["lesion_id"].unique()
+    of_lesion = [f"P{n}" for n in rng.integers(0, max(4, len(lesions) // 2), len(lesions))]
+    known = dict(zip(lesions, np.where(rng.random(len(lesions)) < blank, "", of_lesion), strict=True))
+    return index.assign(patient_id=index["lesion_id"].map(known))
+
+
+@given(drawn=indexes(), seed=seeds, options=schemes, by_patient=st.booleans())
+def test_no_patient_stands_in_two_splits(
+    drawn: tuple[pd.DataFrame, pd.DataFrame], seed: int, options: dict[str, Any], by_patient: bool
+) -> None:
+    index, pairs = with_patients(drawn[0], seed), drawn[1]
+    try:
+        table = run(index, pairs, seed=seed, by_patient=by_patient, **options)
+    except UserError:  # too few patients
+        assume(False)
+    used = table[table["split"].ne("excluded")].merge(index[["image_id", "patient_id"]], on="image_id")
+    named = used[used["patient_id"].ne("")]
+    assert assign.find_leaks(table) == []
+    assert not by_patient or named.groupby("patient_id")["split"].nunique().max() == 1
+    assert not by_patient or named.groupby("patient_id")["group_id"].nunique().max() == 1
+    assert by_patient or table["split"].tolist() == run(drawn[0], pairs, seed=seed, **options)["split"].tolist()
+
+
+def test_unknown_patients_join_nothing() -> None:
+    index = make_index([("nv", ["a"])] * 40)
+    assert run(index.assign(patient_id="")).equals(run(index))
+
+
+@given(drawn=indexes(), seed=seeds, share=st.floats(0.4, 0.95))
+def test_a_subset_leaves_each_patient_on_its_side(
+    drawn: tuple[pd.DataFrame, pd.DataFrame], seed: int, share: float
+) -> None:
+    index = with_patients(drawn[0], seed)
+    index = index[index["cohort"].eq("own")].reset_index(drop=True)
+    section = sections.split(seed=seed)
+    try:
+        dealt = assign.deal(index, NO_PAIRS, section)
+        lesions = index["lesion_id"].drop_duplicates().sample(frac=share, random_state=seed)
+        table = assign.split_images(index[index["lesion_id"].isin(lesions)], NO_PAIRS, "own", section, dealt)
+    except UserError:  # too few patients
+        assume(False)
+    assert assign.find_leaks(table) == []
+    assert table["split"].tolist() == dealt[table["image_id"]].tolist()
+
+
+def test_the_rarest_diagnosis_of_a_patient_says_how_it_is_dealt() -> None:
+    """Each patient has a nevus, six have a vascular lesion as well: each part has its share of these six."""
+    index = make_index([("nv", ["a"])] * 60 + [("vasc", ["a"])] * 6)
+    number = index["lesion_id"].str[1:].astype(int)
+    index["patient_id"] = "P" + number.where(number < 60, number - 60).astype(str)
+    for seed in range(10):
+        table = run(index, seed=seed)
+        assert table.loc[table["dx"].eq("vasc"), "split"].value_counts().to_dict() == {"train": 4, "val": 1, "test": 1}
+
+
+def test_a_diagnosis_that_always_comes_with_another_is_no_fault() -> None:
+    index = make_index([("nv", ["a"])] * 6 + [("mel", ["a"])] * 6)
+    number = index["lesion_id"].str[1:].astype(int)
+    table = run(index.assign(patient_id="P" + (number % 6).astype(str)))
+    assert all(set(rows["dx"]) == {"mel", "nv"} for _, rows in table.groupby("split"))
+
+
+def test_too_few_patients_are_told_with_the_way_out() -> None:
+    index = make_index([("nv", ["a"])] * 30 + [("df", ["a"])] * 10)
+    index["patient_id"] = np.where(index["dx"].eq("df"), "P1", "")
+    with pytest.raises(UserError, match=r"too few patients to split: df has 1; .* split\.by_patient: false"):
+        run(index)
+    assert set(run(index, by_patient=False)["split"]) == {"train", "val", "test"}
+
+
+def test_external_images_of_an_own_patient_are_excluded() -> None:
+    own, other = make_index([("nv", ["a"])] * 40), make_index([("nv", ["a"])] * 3, "external", "X")
+    index = pd.concat([own, other], ignore_index=True).assign(patient_id="")
+    index.loc[index["image_id"].isin([own["image_id"][0], other["image_id"][0]]), "patient_id"] = "P1"
+    assert run(index)["split"].tail(3).tolist() == ["excluded", "external", "external"]
+    assert run(index, by_patient=False)["split"].tail(3).tolist() == ["external"] * 3
+
+
 def test_an_unknown_source_is_refused_with_those_there_are() -> None:
     with pytest.raises(UserError, match=r"split\.holdout_source is 'c'; .* a, b"):
         run(make_index([("nv", ["a", "b"])] * 20), holdout_source="c")

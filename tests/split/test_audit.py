@@ -1,5 +1,6 @@
 """The audit: quiet about a clean split, and loud about each way in which one can be corrupted."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +156,7 @@ CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
     "a column missing": (table(lambda t: t.drop(columns="group_id")), "lacks the column group_id"),
     "a column renamed": (table(lambda t: t.rename(columns={"split": "set"})), "lacks the column split"),
     "no rows": (table(lambda t: t[:0]), "has no rows"),
-    "cut short": (cut, "is damaged: row 64 has"),
+    "cut short": (cut, "row 64: . cells, the header has 6"),
     "an external image in train": (
         cell("split", "train", "external", None),
         "X0 of the cohort outer is in the split train",
@@ -276,6 +277,55 @@ def test_a_failing_audit_leaves_no_split_behind() -> None:
         assert "the split fails its audit" in faults.run("split")
         assert set(Path("data").iterdir()) == before
         assert not Path("metrics/split.json").exists()
+
+
+def test_the_audit_shares_no_code_with_what_made_the_split() -> None:
+    """But for `core`: errors, files and the like."""
+    loaded = []
+    for name in ("audit", "assign"):
+        code = f"import sys, lesionbench.split.{name}; print(*(m for m in sys.modules if m.startswith('lesionbench.')))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded.append({each for each in done.stdout.split() if ".core" not in each} - {"lesionbench.split"})
+    assert not set.intersection(*loaded)
+
+
+# Patients.
+
+
+def of_patients(here: Path, parts: tuple[str, str], by_patient: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """One patient has the first image of each of two parts; all other patients are unknown."""
+    first = [ids(here, part, False if part != "external" else None)[0] for part in parts]
+    save(here, "index", lambda t: t.assign(patient_id=t["image_id"].isin(first).map({True: "P1", False: ""})))
+    return audit.audit_files(
+        here / "split.csv", here / "index.csv", here / "duplicates.csv", 0.9, "own", False, by_patient
+    )
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val"), ("val", "external")])
+def test_a_patient_in_two_parts_is_a_leak(here: Path, parts: tuple[str, str]) -> None:
+    shown = "outer" if parts[1] == "external" else parts[1]
+    with pytest.raises(UserError, match=rf"\w+ \({parts[0]}\) and \w+ \({shown}\): patient P1"):
+        of_patients(here, parts, True)
+
+
+def test_a_patient_of_two_groups_is_a_fault(here: Path) -> None:
+    first = ids(here, "train", False)[:2]
+    save(here, "index", lambda t: t.assign(patient_id=t["image_id"].isin(first).map({True: "P1", False: ""})))
+    with pytest.raises(UserError, match="show one lesion, but have the group_id"):
+        run(here)
+
+
+def test_patients_that_may_stand_in_two_parts_are_counted(here: Path) -> None:
+    overlaps, found = of_patients(here, ("train", "test"), False)
+    assert overlaps[["reason", "shared", "leak"]].to_numpy().tolist() == [["patient", "P1", False]]
+    assert found["overlaps"]["patient"]["train-test"] == 1
+    assert found["leaks"] == 0
+    schemas.check("audit", overlaps)
+
+
+def test_where_no_patient_is_known_none_is_counted(here: Path) -> None:
+    save(here, "index", lambda t: t.assign(patient_id=""))
+    assert "patient" not in run(here)[1]["overlaps"]
 
 
 # Any metadata, any fractions, any seed.
@@ -434,10 +484,10 @@ def test_the_lesion_column_may_be_the_metadata_s(foreign: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "cannot be read as a table"),
+        (None, "does not exist"),
         ("", "has no rows"),
         ("image,split\n", "has no rows"),
-        ("image,split\nI000\n", "row 2 has 1 cells, the header 2"),
+        ("image,split\nI000\n", "row 2: 1 cells, the header has 2"),
         ("who,split\nI000,train\n", "lacks the column image_id; it has who, split"),
         ("image,what\nI000,train\n", "--split-column names another"),
         ("image,split\nI000,train\nI010,tset\n", "'tset'; allowed: train, val, test"),
@@ -463,3 +513,201 @@ def test_images_of_one_name_are_told_apart_by_their_folder(here: Path) -> None:
     assert command("audit", here / "other.csv", "--images", here / "more")[0] == 0
     (here / "other.csv").write_text("file,set\n1.png,train\n2.png,test\n")
     assert "a/1.png or " in command("audit", here / "other.csv", "--images", here / "more")[1]
+
+
+def test_images_in_folders_with_mask_in_their_name_are_found(here: Path) -> None:
+    """The rule for masks is the pipeline's."""
+    folders = ("unmasked", "no_masks", "x/masks", "masks", "external/c/masks", "hair_masks")
+    for n, folder in enumerate(folders):
+        (here / "more" / folder).mkdir(parents=True)
+        (here / "more" / folder / f"{n}.png").write_bytes(png(n))
+        (here / "more" / folder / "._0.png").write_bytes(b"x")
+    (here / "other.csv").write_text("file,set\n0,train\n1,test\n2,test\n")
+    assert command("audit", here / "other.csv", "--images", here / "more") == (0, "")
+    (here / "other.csv").write_text("file,set\n0,train\n3,test\n4,test\n5,test\n")
+    said = command("audit", here / "other.csv", "--images", here / "more")[1]
+    assert all(f"{n}: no such image" in said for n in (3, 4, 5))
+    # A mask beside an image, deeper down, is not taken for a second image.
+    (here / "more/x/masks/0.png").write_bytes(png(9))
+    (here / "other.csv").write_text("file,set\n0,train\n1,test\n")
+    assert command("audit", here / "other.csv", "--images", here / "more") == (0, "")
+
+
+def test_an_image_that_lies_there_twice_with_equal_bytes_is_one(here: Path) -> None:
+    for folder in ("HAM10000_images_part_1", "ham10000_images_part_1"):
+        (here / "more" / folder).mkdir(parents=True)
+        for n in range(2):
+            (here / "more" / folder / f"{n}.png").write_bytes(png(n))
+    (here / "other.csv").write_text("file,set\n0,train\n1,test\n")
+    assert command("audit", here / "other.csv", "--images", here / "more") == (0, "")
+    (here / "more/ham10000_images_part_1/1.png").write_bytes(png(2))
+    assert "1.png or " in command("audit", here / "other.csv", "--images", here / "more")[1]
+
+
+def test_names_of_another_unicode_form_are_found(here: Path) -> None:
+    (here / "more").mkdir()
+    for n, name in enumerate(("\u00e4", "o\u0308")):
+        (here / "more" / f"{name}.png").write_bytes(png(n))
+    (here / "other.csv").write_text("file,set\na\u0308.png,train\n\u00f6.png,test\n", encoding="utf-8")
+    assert command("audit", here / "other.csv", "--images", here / "more") == (0, "")
+
+
+HIDDEN = [
+    "X_01,L\u00e4sion_1,P1,mel,train",
+    "X_02,La\u0308sion_1,P1,mel,test",
+    "X_03,L_03,P1,nv,val",
+    "X_04,L_04,P2,nv,train",
+]
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> Path:
+    """A lesion in two Unicode forms, and a patient in three splits."""
+    lines = ["image_id,lesion_id,patient_id,dx,split", *HIDDEN, ""]
+    (tmp_path / "split.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "all").mkdir()
+    for n in range(1, 5):
+        (tmp_path / "all" / f"X_0{n}.png").write_bytes(png(n))
+    return tmp_path
+
+
+def test_hidden_leaks_are_found(hidden: Path) -> None:
+    status, said = command("audit", hidden / "split.csv", "--images", hidden / "all")
+    assert status == 1
+    assert "4 found" in said
+    assert "X_01 (train) and X_02 (test): lesion L\u00e4sion_1" in said
+    assert "X_01 (train) and X_03 (val): patient P1" in said
+
+
+def test_a_table_can_be_audited_without_images(hidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "4 found" in command("audit", hidden / "split.csv")[1]
+    assert "Files and pixels were not checked: --images names" in capsys.readouterr().out
+
+
+def test_patients_may_stand_in_the_metadata(hidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(hidden / "split.csv")
+    table[["image_id", "patient_id"]].rename(columns={"patient_id": "who"}).to_csv(hidden / "meta.csv", index=False)
+    table.assign(lesion_id=["a", "b", "c", "d"])[["image_id", "lesion_id", "split"]].to_csv(
+        hidden / "split.csv", index=False
+    )
+    assert command("audit", hidden / "split.csv", "--metadata", hidden / "meta.csv") == (0, "")
+    assert "Patients were not checked" in capsys.readouterr().out
+    said = command("audit", hidden / "split.csv", "--metadata", hidden / "meta.csv", "--patient-column", "who")[1]
+    assert "3 found" in said
+    assert "patient P1" in said
+
+
+def test_ids_that_look_alike_count_as_one(hidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And it says so; a lesion of two patients is told as well."""
+    rows = ["X_01,L 1,P1,train", "X_02,l1,p1,test", "X_03,L3,P3,val", "X_04,L3,P4,val", ""]
+    (hidden / "split.csv").write_text("\n".join(["image,lesion,patient,split", *rows]), encoding="utf-8")
+    said = command("audit", hidden / "split.csv")[1]
+    assert "X_01 (train) and X_02 (test): lesion L 1" in said
+    assert "X_01 (train) and X_02 (test): patient P1" in said
+    printed = capsys.readouterr().out
+    assert "The lesions 'L 1' and 'l1' count as one" in printed
+    assert "The lesion L3 has the patients P3 and P4." in printed
+
+
+def test_images_are_found_in_another_unicode_form(hidden: Path) -> None:
+    (hidden / "all" / "X_01.png").rename(hidden / "all" / "Xa\u0308.png")
+    text = (hidden / "split.csv").read_text(encoding="utf-8")
+    (hidden / "split.csv").write_text(text.replace("X_01", "all/X\u00e4.png"), encoding="utf-8")
+    assert "4 found" in command("audit", hidden / "split.csv", "--images", hidden / "all")[1]
+    (hidden / "all" / "X\u00e4.png").write_bytes(png(9))
+    assert "cannot be found" in command("audit", hidden / "split.csv", "--images", hidden / "all")[1]
+
+
+def test_a_table_a_split_is_read(hidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(hidden / "split.csv", dtype=str)
+    names = {"train": "ISIC_2019_Training.csv", "val": "my-validation.csv", "test": "test.csv"}
+    paths = [hidden / name for name in names.values()]
+    for (part, _), path in zip(names.items(), paths, strict=True):
+        table[table["split"].eq(part)].drop(columns="split").to_csv(path, index=False)
+    assert "4 found" in command("audit", *paths, "--images", hidden / "all")[1]
+    assert "val" in capsys.readouterr().out
+    paths[0].rename(hidden / "some.csv")
+    status, said = command("audit", hidden / "some.csv", *paths[1:])
+    assert status == 1
+    assert (
+        "some.csv has no column split, set, fold, subset, partition, and is not named after train, val or test" in said
+    )
+
+
+def test_an_image_in_two_tables_is_told_with_both(hidden: Path) -> None:
+    for name in ("train", "test"):
+        (hidden / f"{name}.csv").write_text("image\nX_01\n")
+    status, said = command("audit", hidden / "train.csv", hidden / "test.csv")
+    assert status == 1
+    assert "X_01 stands in the split more than once: test, train" in said
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A folder a split, with one picture in two of them; masks and what is hidden are none of it."""
+    names = ("train/mel/1.png", "train/2.png", "val/3.png", "test/1.png", "test/masks/1.png", "train/.x.png")
+    for n, name in enumerate(names):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(png(n % 4))
+    (tmp_path / "set/test/4.png").write_bytes(reencode(png(0)))
+    return tmp_path / "set"
+
+
+def test_folders_are_audited_by_content(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([folders], [folders / "train", folders / "val", folders / "test"]):
+        status, said = command("audit", *arguments)
+        assert status == 1
+        assert "1 found" in said
+        assert "train/mel/1 (train) and test/4 (test): the same pixels" in said
+        printed = capsys.readouterr().out
+        assert "Lesions were not checked" in printed
+        assert "Patients were not checked" in printed
+
+
+def test_folders_have_lesions_by_the_metadata(folders: Path) -> None:
+    (folders / "test/1.png").unlink()
+    (folders / "test/4.png").unlink()
+    (folders / "test/5.png").write_bytes(png(7))
+    (folders / "meta.csv").write_text("image_id,lesion_id\n1,L1\n2,L2\n3,L3\n5,L2\n")
+    status, said = command("audit", folders, "--metadata", folders / "meta.csv")
+    assert status == 1
+    assert "2 (train) and 5 (test): lesion L2" in said
+
+
+def test_lesions_are_found_where_two_folders_have_images_of_one_name(folders: Path) -> None:
+    (folders / "meta.csv").write_text("image_id,lesion_id\n1,L1\n2,L2\n3,L3\n4,L4\n")
+    said = command("audit", folders, "--metadata", folders / "meta.csv")[1]
+    assert "train/mel/1 (train) and test/1 (test): lesion L1" in said
+
+
+def test_folders_that_are_no_split_are_refused(folders: Path) -> None:
+    for name, says in {"a": "has no folders train, val or test; it has no folder", "b": "both"}.items():
+        (folders / name).mkdir()
+        arguments = [folders / name] if name == "a" else [folders, hidden_table(folders)]
+        status, said = command("audit", *arguments)
+        assert status == 1
+        assert says in said
+    (folders / "val/3.png").unlink()
+    assert "val: no image found" in command("audit", folders)[1]
+
+
+def hidden_table(folder: Path) -> Path:
+    (folder / "split.csv").write_text("image,split\n1,train\n")
+    return folder / "split.csv"
+
+
+def test_every_path_may_begin_with_a_tilde(hidden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(hidden))
+    monkeypatch.setenv("USERPROFILE", str(hidden))
+    (hidden / "pairs.csv").write_text("image_id_a,image_id_b\nX_03,X_04\n")
+    arguments = ("~/split.csv", "--images", "~/all", "--metadata", "~/split.csv", "--duplicates=~/pairs.csv")
+    said = command("audit", *arguments, "--out=~/all.csv")[1]
+    assert "5 found" in said
+    assert len(pd.read_csv(hidden / "all.csv")) == 5
+
+
+def test_two_columns_of_one_meaning_are_refused_unless_one_is_named(hidden: Path) -> None:
+    text = (hidden / "split.csv").read_text(encoding="utf-8").replace("dx", "Patient", 1)
+    (hidden / "split.csv").write_text(text, encoding="utf-8")
+    assert "patient_id and Patient, which both mean patient_id" in command("audit", hidden / "split.csv")[1]
+    assert "4 found" in command("audit", hidden / "split.csv", "--patient-column", "patient_id")[1]

@@ -30,7 +30,7 @@ DIAGNOSIS_NAMES = {
 OWN_SPLITS = ("train", "val", "test")  # those of the cohort that may be trained on
 SPLITS = (*OWN_SPLITS, "external", "excluded")
 # What two parts of a split may share, in the words of the audit.
-REASONS = ("lesion", "group", "file", "pixels", "duplicate", "chain", "candidate")
+REASONS = ("lesion", "patient", "group", "file", "pixels", "duplicate", "chain", "candidate")
 
 
 def classes_of(task: str) -> tuple[str, ...]:

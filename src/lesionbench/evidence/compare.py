@@ -156,7 +156,7 @@ def ensemble(tables: Mapping[str, pd.DataFrame], task: str) -> tuple[pd.DataFram
 
 
 def from_diagnosis(
-    tables: Mapping[str, pd.DataFrame], section: "Evaluate", seed: int, *, free_test: bool = False
+    tables: Mapping[str, pd.DataFrame], section: "Evaluate", seed: int, **options: Any
 ) -> dict[str, dict[str, Any]]:
     """Scores of the task melanoma, when p(melanoma) is the p(mel) of the networks of seven diagnoses.
 
@@ -164,14 +164,14 @@ def from_diagnosis(
         tables: backbone → its predictions for the task diagnosis, with those of val.
         section: params.yaml's section evaluate.
         seed: seed of the resamples.
-        free_test: as of predictions.evaluate.
+        options: free_test and lesion, as of predictions.evaluate.
 
     Returns:
         backbone → {"val", "test", "external"}, as predictions.evaluate gives them.
     """
     found = {}
     for name, table in tables.items():
-        made = predictions.evaluate(read_melanoma(table), "melanoma", section, seed, free_test=free_test)
+        made = predictions.evaluate(read_melanoma(table), "melanoma", section, seed, **options)
         found[name] = {key: made[key] for key in ("val", "test", "external")}
     return found
 

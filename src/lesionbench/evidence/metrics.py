@@ -120,7 +120,12 @@ def shares(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def per_class(
-    p: np.ndarray, labels: np.ndarray, called: np.ndarray, names: Sequence[str], draws: Draws
+    p: np.ndarray,
+    labels: np.ndarray,
+    called: np.ndarray,
+    names: Sequence[str],
+    draws: Draws,
+    lesion: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Score each class against the rest, as results.ClassScores says.
 
@@ -130,11 +135,12 @@ def per_class(
         called: the class decided for, int (n,).
         names: class names.
         draws: resamples of the same n images.
+        lesion: number of each image's lesion, int (n,); None: as it was drawn.
 
     Returns:
         class name → its scores; an undefined score is None.
     """
-    once = draws.weights[:1]
+    once, lesion = draws.weights[:1], draws.lesion if lesion is None else lesion
     found: dict[str, dict[str, Any]] = {}
     for c, name in enumerate(names):
         here, chosen = labels == c, called == c
@@ -148,7 +154,7 @@ def per_class(
             "average_precision": average_precision,
             "ece": reliability.ece(p[:, c], here, draws.lesion),
             "n": n,
-            "lesions": draws.count(here),
+            "lesions": len(np.unique(lesion[here])),
         }
     return found
 
@@ -168,7 +174,7 @@ def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np
         p: calibrated probabilities, float (n, classes).
         labels: class numbers, int (n,); a lesion has that of its first image. Groups whose images have several
             labels, as merged pairs may, are counted in results.LesionScores.mixed.
-        groups: group_id of each image, (n,).
+        groups: lesion of each image, (n,).
     """
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     summed = np.zeros((len(first), p.shape[1]))
@@ -228,6 +234,7 @@ def evaluate(
     decision: str = "likeliest",
     cost: np.ndarray | None = None,
     free: bool = False,
+    lesions: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """All metrics of one set of images, as results.Scores says, but for operating_points.
 
@@ -244,6 +251,7 @@ def evaluate(
         free: False: lesions are drawn within their class, so the intervals hold for this number of lesions a class,
             as our own split sets it. True: lesions are drawn freely, as those of an external cohort or of a held-out
             source were.
+        lesions: lesion of each image, (n,), where groups are patients; None: groups are lesions.
 
     Examples:
         >>> import numpy as np
@@ -261,9 +269,10 @@ def evaluate(
     called = {rule: decide(p, rule, prior, cost) for rule in rules}
     draws = Draws.make(groups, None if free else labels, samples, seed)
     scored = compute(p, labels, draws.weights, called[decision])
-    of_class = per_class(p, labels, called[decision], names, draws)
+    _, lesion = np.unique(groups if lesions is None else lesions, return_inverse=True)
+    of_class = per_class(p, labels, called[decision], names, draws, lesion)
     eces = [each["ece"] for each in of_class.values()]
-    found: dict[str, Any] = {"n": len(labels), "lesions": draws.count(labels >= 0)}
+    found: dict[str, Any] = {"n": len(labels), "lesions": int(lesion.max()) + 1}
     found |= score(scored, called[decision], labels, classes, draws)
     found["ece"] = eces[1] if classes == 2 or None in eces else float(np.mean(eces))
     found |= score(skills(p, labels, prior, draws.weights), called[decision], labels, classes, draws)
@@ -273,10 +282,10 @@ def evaluate(
         rule: {name: _number(values) for name, values in decided(called[rule], labels, once, classes).items()}
         for rule in rules
     }
-    p_lesion, of_lesion, first = by_lesion(p, labels, groups)
+    p_lesion, of_lesion, first = by_lesion(p, labels, lesion)
     called_lesion = decide(p_lesion, decision, prior, cost)
-    alone = Draws(np.arange(len(first)), draws.weights[:, first], free)
+    alone = Draws(draws.lesion[first], draws.weights[:, first], free)
     scored = compute(p_lesion, of_lesion, alone.weights, called_lesion)
     told = score({name: scored[name] for name in BY_LESION}, called_lesion, of_lesion, classes, alone)
-    mixed = draws.count(labels != of_lesion[draws.lesion])
+    mixed = len(np.unique(lesion[labels != of_lesion[lesion]]))
     return found | {"by_lesion": {"n": len(first), "mixed": mixed, **told}, "per_class": of_class}

@@ -87,7 +87,13 @@ def called(table: pd.DataFrame, task: str, section: "Evaluate") -> np.ndarray:
 
 
 def evaluate(
-    table: pd.DataFrame, task: str, section: "Evaluate", seed: int, *, free_test: bool = False
+    table: pd.DataFrame,
+    task: str,
+    section: "Evaluate",
+    seed: int,
+    *,
+    free_test: bool = False,
+    lesion: str = "group_id",
 ) -> dict[str, Any]:
     """Score predictions on val, on test and on each external cohort.
 
@@ -101,6 +107,7 @@ def evaluate(
         section: params.yaml's section evaluate.
         seed: seed of the resamples for the intervals.
         free_test: whether test is a held-out source, whose share of each class is as random as an external cohort's.
+        lesion: column that says which images show one lesion; `lesion_id` where groups are patients.
 
     Returns:
         {"val": …, "test": …, "external": {cohort: …}, "decision": rule}; each the result of `metrics.evaluate` plus
@@ -110,15 +117,15 @@ def evaluate(
     column = tasks.melanoma_column(classes)
     p, labels = probabilities(table, classes), tasks.numbers(table["label"], classes)
     melanoma, positive = p[:, column], (labels == column).astype(int)
-    groups, split = table["group_id"].to_numpy(), table["split"]
+    groups, lesions, split = table["group_id"].to_numpy(), table[lesion].to_numpy(), table["split"]
     val, test, external = (split.eq(part).to_numpy() for part in SCORED)
     thresholds = decisions.operating_points(melanoma[val], positive[val], section.sensitivities)
     rule: dict[str, Any] = {"prior": prior(table, classes), "decision": section.decision}
     rule["cost"] = cost_of(task, section)
 
     def score(rows: np.ndarray, free: bool) -> dict[str, Any]:
-        samples = section.bootstrap
-        found = metrics.evaluate(p[rows], labels[rows], groups[rows], classes, samples, seed, **rule, free=free)
+        samples, of_rows = section.bootstrap, {**rule, "free": free, "lesions": lesions[rows]}
+        found = metrics.evaluate(p[rows], labels[rows], groups[rows], classes, samples, seed, **of_rows)
         draws = intervals.Draws.make(groups[rows], None if free else labels[rows], samples, seed)
         points = {
             name: decisions.at_threshold(melanoma[rows], positive[rows], threshold, draws)

@@ -1,7 +1,8 @@
 """Index of images, one row per image. Metadata and files are checked against each other, and every fault is listed."""
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from lesionbench.core.parallel import for_each
 from lesionbench.core.sampling import by_size, quotas
 from lesionbench.core.tasks import DIAGNOSES
 from lesionbench.index import quality
-from lesionbench.index.metadata import read_metadata
+from lesionbench.index.metadata import Metadata, read
+from lesionbench.index.tables import by_name, look
 
+INSPECTED = ["width", "height", "sha256", "pixels_sha256", *quality.COLUMNS]  # found by `inspect_image`
 COLUMNS = [
     *("image_id", "lesion_id", "cohort", "dx", "dx_type", "age", "sex", "localization", "source"),
-    *("path", "mask_path", "width", "height", "sha256", "pixels_sha256"),
-    *quality.COLUMNS,
+    *("path", "mask_path", *INSPECTED, "patient_id"),
 ]
 FORMATS = ("JPEG", "PNG")
 NO_COHORTS = ("train", "val", "test")
@@ -30,7 +32,7 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[Any, ...] | str:
     """Decode an image and its mask in full.
 
     Returns:
-        The image's values of COLUMNS from `width` on, or a str that says what is wrong.
+        The image's values of INSPECTED, or a str that says what is wrong.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -60,19 +62,27 @@ def inspect_image(path: Path, mask_path: Path | None) -> tuple[Any, ...] | str:
     return *image.size, sha256(path), content, *quality.measure(pixels).values()
 
 
-def match_files(folder: Path, table: pd.DataFrame, cohort: str) -> dict[str, Path]:
-    """Find the file in `folder` of each image_id of `table`; hidden files are ignored.
+def match_files(folder: Path, table: pd.DataFrame, cohort: str, excluded: Collection[str] = ()) -> dict[str, Path]:
+    """Find the file in `folder` of each image_id of `table`, in whatever Unicode form its name is.
+
+    Hidden files are ignored, and so are images of `excluded` ids.
 
     Raises:
-        UserError: listing every row without an image and every image without a row.
+        UserError: listing every row without an image, every image without a row, and files of one name.
     """
-    files = {path.stem: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    named = by_name(folder.iterdir())
     ids = set(table["image_id"])
-    faults = [f"row of {image_id}: no such image in {folder}" for image_id in sorted(ids - set(files))]
-    faults += [f"{files[name]} has no row in the metadata" for name in sorted(set(files) - ids)]
+    stray, lost = sorted(set(named) - ids - set(excluded)), sorted(ids - set(named))
+    written = {look(name): named[name][0].name for name in stray}
+    hints = {name: f"; {written[look(name)]} is there" if look(name) in written else "" for name in lost}
+    faults = [f"row of {name}: no such image in {folder}{hints[name]}" for name in lost]
+    faults += [f"{named[name][0]} has no row in the metadata" for name in stray]
+    # Two Unicode forms of one name look the same, but for their escapes.
+    both = {name: " and ".join(ascii(str(path)) for path in paths) for name, paths in named.items() if len(paths) > 1}
+    faults += [f"{paths} have one name, {name}" for name, paths in both.items()]
     if faults:
         raise list_faults(f"cohort {cohort}: images and metadata do not match", faults)
-    return files
+    return {name: paths[0] for name, paths in named.items() if name in ids}
 
 
 def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohort: str) -> pd.DataFrame:
@@ -92,14 +102,14 @@ def index_cohort(table: pd.DataFrame, files: dict[str, Path], masks: Path, cohor
     """
     table = table.sort_values("image_id", ignore_index=True)
     paths = [files[image_id] for image_id in table["image_id"]]
-    named = [masks / f"{image_id}_segmentation.png" for image_id in table["image_id"]]
-    mask_paths = [path if path.exists() else None for path in named]
+    named = by_name(masks.glob("*_segmentation.png")) if masks.is_dir() else {}
+    mask_paths = [named.get(f"{image_id}_segmentation", [None])[0] for image_id in table["image_id"]]
     pairs = zip(paths, mask_paths, strict=True)
     results = list(for_each(inspect_image, pairs, f"index {cohort}", total=len(paths)))
     faults = [result for result in results if isinstance(result, str)]
     if faults:
         raise list_faults(f"cohort {cohort}: images have faults", faults)
-    found = pd.DataFrame(results, columns=COLUMNS[COLUMNS.index("width") :])
+    found = pd.DataFrame(results, columns=INSPECTED)
     table = table.rename(columns={"dataset": "source"}).assign(
         cohort=cohort,
         path=[path.as_posix() for path in paths],
@@ -148,13 +158,36 @@ def _shares(column: pd.Series) -> dict[str, float]:
     return {str(value): n / len(column) for value, n in column.value_counts().sort_index().items()}
 
 
-def build_index(raw: Path, cohort: str, choose: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> pd.DataFrame:
+def read_tables(raw: Path, cohort: str) -> dict[str, Metadata]:
+    """Read the table of the trainable cohort and of every external one below `raw`: cohort → its table.
+
+    Raises:
+        UserError: for any fault of a table, and for an external cohort by a name that is taken.
+    """
+    tables = {cohort: read(raw / "metadata.csv", lesions_known=True)}
+    for folder in sorted((raw / "external").glob("*/")):
+        if folder.name in (cohort, *NO_COHORTS):
+            taken = ", ".join((cohort, *NO_COHORTS))
+            raise UserError(
+                f"{folder}: an external cohort may not be called {folder.name}; rename it, {taken} are taken"
+            )
+        tables[folder.name] = read(folder / "labels.csv", lesions_known=False)
+    return tables
+
+
+def build_index(
+    raw: Path,
+    cohort: str,
+    choose: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    tables: Mapping[str, Metadata] | None = None,
+) -> pd.DataFrame:
     """Index the trainable cohort and every external one below `raw`.
 
     Args:
         raw: the raw folder; see `lesionbench.sources`.
         cohort: name of the trainable cohort.
         choose: gives the rows of the trainable cohort's metadata (as read_metadata gives it) to keep; None: all.
+        tables: result of `read_tables`; None: they are read.
 
     Returns:
         Columns COLUMNS, sorted by image_id.
@@ -162,19 +195,13 @@ def build_index(raw: Path, cohort: str, choose: Callable[[pd.DataFrame], pd.Data
     Raises:
         UserError: for any fault of a table or an image, and for an image_id that two cohorts share.
     """
-    table = read_metadata(raw / "metadata.csv", lesions_known=True)
-    files = match_files(raw / "images", table, cohort)
-    if choose is not None:
-        table = choose(table)
-    cohorts = [(table, files, raw / "masks", cohort)]
-    for folder in sorted((raw / "external").glob("*/")):
-        if folder.name in (cohort, *NO_COHORTS):
-            taken = ", ".join((cohort, *NO_COHORTS))
-            raise UserError(
-                f"{folder}: an external cohort may not be called {folder.name}; rename it, {taken} are taken"
-            )
-        table = read_metadata(folder / "labels.csv", lesions_known=False)
-        cohorts.append((table, match_files(folder / "images", table, folder.name), folder / "masks", folder.name))
+    tables = read_tables(raw, cohort) if tables is None else tables
+    cohorts = []
+    for name, read_in in tables.items():
+        folder = raw if name == cohort else raw / "external" / name
+        files = match_files(folder / "images", read_in.table, name, read_in.excluded)
+        table = read_in.table if choose is None or name != cohort else choose(read_in.table)
+        cohorts.append((table, files, folder / "masks", name))
     index = pd.concat([index_cohort(*each) for each in cohorts]).sort_values("image_id", ignore_index=True)
     twice = index.loc[index["image_id"].duplicated(keep=False), ["image_id", "cohort"]]
     if len(twice):
@@ -183,12 +210,28 @@ def build_index(raw: Path, cohort: str, choose: Callable[[pd.DataFrame], pd.Data
     return index
 
 
-def summarise(index: pd.DataFrame) -> dict[str, object]:
-    """Count, for each cohort: images, lesions, masks, diagnoses, images per lesion, missing cells and quality flags."""
+def notes(raw: Path, cohort: str, tables: Mapping[str, Metadata]) -> list[str]:
+    """Sentences on what is in the tables but not in the index: columns without use, and images of other classes."""
+    told = []
+    for name, table in tables.items():
+        path = raw / "metadata.csv" if name == cohort else raw / "external" / name / "labels.csv"
+        if table.unused:
+            told.append(f"{path}: nothing is taken from the columns {', '.join(table.unused)}")
+        if table.excluded:
+            counts = ", ".join(f"{dx} {n}" for dx, n in sorted(Counter(table.excluded.values()).items()))
+            told.append(f"{path}: images of other classes than {', '.join(DIAGNOSES)} are left out: {counts}")
+    return told
+
+
+def summarise(index: pd.DataFrame, tables: Mapping[str, Metadata] | None = None) -> dict[str, object]:
+    """Count, for each cohort: images, lesions, masks, diagnoses, images per lesion, missing cells and quality flags.
+
+    Where patients are known, they are counted as well, and so are images of other classes, which `tables` tell of.
+    """
     cohorts: dict[str, object] = {}
     for cohort, rows in index.groupby("cohort", sort=True):
         per_lesion = rows.groupby("lesion_id").size()
-        cohorts[str(cohort)] = {
+        counted = {
             "images": len(rows),
             "lesions": len(per_lesion),
             "masks": int(rows["mask_path"].ne("").sum()),
@@ -202,4 +245,9 @@ def summarise(index: pd.DataFrame) -> dict[str, object]:
             "age_zero": int(rows["age"].eq(0).sum()),
             "flagged": quality.count_flags(rows["quality_flags"]),
         }
+        if patients := rows["patient_id"][rows["patient_id"].ne("")].nunique():
+            counted |= {"patients": patients, "without_patient": int(rows["patient_id"].eq("").sum())}
+        if tables is not None and (excluded := tables[str(cohort)].excluded):
+            counted["excluded"] = dict(sorted(Counter(excluded.values()).items()))
+        cohorts[str(cohort)] = counted
     return cohorts

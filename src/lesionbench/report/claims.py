@@ -87,15 +87,35 @@ def biases(found: Mapping[str, float]) -> str:
     return ", ".join(f"{name.replace('_', '-')} {number(value, 2, sign=True)}" for name, value in found.items())
 
 
-def patients(dataset: str) -> str:
-    """What is unknown of patients, and what follows."""
+def patients(dataset: str, cohort: Mapping[str, Any], split: Mapping[str, Any]) -> str:
+    """What is known of patients, and what follows.
+
+    Args:
+        dataset: name of the cohort that was trained on.
+        cohort: what it holds, with `patients` and `without_patient` where patients are known.
+        split: what the stage split found, with `by_patient` where patients are known.
+    """
     if dataset == "phantom":
         return "Phantom lesions have no patients."
-    named = "HAM10000 names" if dataset == "ham10000" else "The metadata name"
-    return (
-        f"{named} lesions, not patients. Lesions of one patient may stand in two splits, which may raise scores. "
+    apart = (
+        "Lesions of one patient may stand in two splits, which may raise scores. "
         "They also count as independent, which makes intervals too narrow. By how much is unknown."
     )
+    if "patients" not in cohort:
+        return f"{'HAM10000 names' if dataset == 'ham10000' else 'The metadata name'} lesions, not patients. {apart}"
+    named = f"The metadata name {number(cohort['patients'], 0)} patients"
+    if split["leaky"] or not split.get("by_patient"):
+        shared = sum(split["audit"]["overlaps"].get("patient", {}).values())
+        why = "the split was made by image" if split["leaky"] else "split.by_patient is false"
+        found = f" (found {number(shared, 0)} times, for each patient and two splits)" if shared else ""
+        return f"{named}, but {why}{found}. {apart}"
+    text = f"{named}. All lesions of one patient are one group, so no known patient stands in two splits."
+    if cohort["without_patient"]:
+        text += (
+            f" {number(cohort['without_patient'], 0)} images name no patient. Each of their lesions counts as a "
+            "patient of its own, so an unnamed patient may still stand in two splits."
+        )
+    return text
 
 
 def explained(row: Mapping[str, Any], resamples: int) -> str:

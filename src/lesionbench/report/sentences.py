@@ -151,25 +151,45 @@ def seal(split: str) -> str:
     )
 
 
-def intervals(resamples: int) -> Markup:
-    """What the small grey numbers are, what they resample and what they leave out; `resamples` of 0 are not told."""
+def units(split: Mapping[str, Any]) -> str:
+    """What is resampled as a whole, by what the stage split found."""
+    return "patients, or lesions whose patient is unknown" if split.get("by_patient") else "lesions"
+
+
+def left_out(cohorts: Mapping[str, Any]) -> str:
+    """How many images of a cohort are of other classes; "" where there are none. `cohorts`: cohort → what it holds."""
+    counted = {name: rows["excluded"] for name, rows in cohorts.items() if "excluded" in rows}
+    return " ".join(
+        f"Left out of {name}, as their class is none of these: {_count(sum(found.values()), 'image')} "
+        f"({', '.join(f'{dx} {number(n, 0)}' for dx, n in found.items())})."
+        for name, found in counted.items()
+    )
+
+
+def intervals(resamples: int, units: str = "lesions") -> Markup:
+    """What the small grey numbers are, what they resample and what they leave out.
+
+    Args:
+        resamples: how many; 0 are not told.
+        units: result of `units`.
+    """
     if not resamples:
         return Markup("Nothing was resampled, so scores have no intervals.")
     return Markup(
-        "Small grey numbers are 95&nbsp;% intervals from {} resamples of whole lesions. These are drawn within each "
+        "Small grey numbers are 95&nbsp;% intervals from {} resamples of whole {}. These are drawn within each "
         "class on val and test, and freely on external cohorts and on a held-out source. Shares of images and means "
         "of recalls always have an interval, by Wilson's method. Other scores have none where a class has too few "
         "lesions. An interval holds on condition that the score is defined. All leave out what another seed, training "
         "or split would change. Those on val also leave out that the epoch, the calibration and the thresholds were "
         "chosen on val."
-    ).format(number(resamples, 0))
+    ).format(number(resamples, 0), units)
 
 
-def paired(resamples: int) -> str:
-    """How backbones are compared; `resamples` of 0 are not told."""
+def paired(resamples: int, units: str = "lesions") -> str:
+    """How backbones are compared; `resamples` of 0 are not told, and `units` is the result of the function."""
     count = f"{number(resamples, 0)} " if resamples else ""
     return (
-        f"First minus second, on the same {count}resamples of lesions. Each row is of two trainings: other seeds of "
+        f"First minus second, on the same {count}resamples of {units}. Each row is of two trainings: other seeds of "
         "the same two backbones may differ by as much."
     )
 

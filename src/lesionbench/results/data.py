@@ -25,7 +25,7 @@ from lesionbench.results.fields import (
 ByDiagnosis = Annotated[dict[str, Count], keys(DIAGNOSES)]
 Gaps = Annotated[dict[str, Count], keys(("dx_type", "age", "sex", "localization", "source"))]
 Flagged = Annotated[dict[str, Count], keys(("dark_corners", "blurred", "underexposed", "overexposed"))]
-Overlaps = Annotated[dict[str, dict[str, Count]], keys(REASONS, optional=("candidate",))]
+Overlaps = Annotated[dict[str, dict[str, Count]], keys(REASONS, optional=("patient", "candidate"))]
 
 
 class Cohort(Section):
@@ -40,6 +40,9 @@ class Cohort(Section):
     missing: Gaps = fact("column of the metadata → images without it")
     age_zero: int = count("images with the age 0")
     flagged: Flagged = fact("quality flag → images that have it")
+    patients: Maybe[Annotated[int, Field(ge=1)]] = maybe("patients by the metadata (1 or more)")
+    without_patient: Maybe[Count] = maybe("images of unknown patients, where others are known (0 or more)")
+    excluded: Maybe[dict[str, Count]] = maybe("class that is no diagnosis of ours → images left out")
 
 
 class Index(Section):
@@ -90,8 +93,14 @@ class Split(Section):
 
     leaky: bool = fact("whether it was split by image on purpose, so that lesions leak")
     leaking_groups: int = count("groups that lie in several parts")
+    by_patient: Maybe[bool] = maybe("whether lesions of one patient are one group; told of known patients")
     splits: Annotated[dict[str, Part], keys(("train", "val", "test", "external", "excluded"))] = fact("part → its size")
     audit: Audit = fact("whether the parts share anything")
+
+    @property
+    def lesion(self) -> str:
+        """Column of data/split.csv and of predictions that says which images show one lesion."""
+        return "lesion_id" if self.by_patient else "group_id"
 
 
 class Hair(Section):
@@ -142,10 +151,33 @@ class Affine(Section):
 
 
 class Flip(Section):
-    """Left and right swapped."""
+    """Left and right swapped, or top and bottom."""
 
-    name: Literal["horizontal_flip"] = fact("which step it is")
+    name: Literal["horizontal_flip", "vertical_flip"] = fact("which step it is")
     p: float = share("how often")
+
+
+class QuarterTurns(Section):
+    """Turns by 0, 90, 180 or 270 degrees, each as often."""
+
+    name: Literal["quarter_turns"] = fact("which step it is")
+    p: float = share("how often such a turn is drawn")
+
+
+class Colour(Section):
+    """Contrast, saturation and hue changed, in a random order."""
+
+    name: Literal["colour"] = fact("which step it is")
+    contrast: float = share("share by which the distance to the mean grey rises or falls")
+    saturation: float = share("share by which the distance to grey rises or falls")
+    hue: float = number("turn in either direction; 1 is the whole colour circle", 0, 0.5)
+
+
+class Cutout(Section):
+    """A grey square at a random place."""
+
+    name: Literal["cutout"] = fact("which step it is")
+    side: float = share("side of the square as a share of the image's side")
 
 
 Factors = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2), AfterValidator(ordered)]
@@ -158,5 +190,8 @@ class Brightness(Section):
     factor: Factors = fact("[lowest, highest] factor (above 0)")
 
 
-class Augmentation(RootModel[list[Annotated[Affine | Flip | Brightness, Field(discriminator="name")]]]):
+Step = Affine | Flip | QuarterTurns | Brightness | Colour | Cutout
+
+
+class Augmentation(RootModel[list[Annotated[Step, Field(discriminator="name")]]]):
     """The steps of the augmentation, in their order."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from lesionbench.core import files
+from lesionbench.core import files, invalid
 from lesionbench.core.errors import list_faults
 
 T = TypeVar("T")
@@ -25,12 +25,12 @@ def read(kind: type[Model], path: str | Path) -> Model:
     try:
         return kind.model_validate(files.read_json(path))
     except ValidationError as error:
-        faults: dict[str, list[str]] = {}
-        for fault in error.errors():
-            # Behind a key stand the names that pydantic gives the types of a union.
-            key = ".".join(str(part) for part in fault["loc"] if not UNION.match(str(part)))
-            faults.setdefault(key or "the file", []).append(_explain(fault))
-        told = [f"{key}: {'; or '.join(found)}" for key, found in faults.items()]
+        # Behind a key stand the names that pydantic gives the types of a union.
+        told = invalid.lines(
+            error,
+            lambda fault: ".".join(str(part) for part in fault["loc"] if not UNION.match(str(part))) or "the file",
+            _explain,
+        )
         raise list_faults(f"{path} is not as results.{kind.__name__} says; `dvc repro` makes it anew", told) from None
 
 

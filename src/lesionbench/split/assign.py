@@ -21,12 +21,13 @@ COLUMNS = ["image_id", "lesion_id", "group_id", "cohort", "dx", "split"]
 FOUND_PAIRS = Path(__file__).with_name("found_pairs.csv")
 
 
-def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame, by_patient: bool = False) -> pd.Series:
     """Give each image a group_id: merged pairs join lesion ids, and the group's first lesion_id names it.
 
     Args:
-        index: columns image_id, lesion_id.
+        index: columns image_id, lesion_id, and perhaps patient_id.
         pairs: columns image_id_a, image_id_b; only pairs to be merged.
+        by_patient: join the lesions of one patient as well; a blank patient_id joins nothing.
 
     Returns:
         The group_id (str) of each row of `index`, with its index.
@@ -37,17 +38,28 @@ def group_lesions(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
         >>> pairs = pd.DataFrame({"image_id_a": ["i1"], "image_id_b": ["i3"]})
         >>> group_lesions(index, pairs).tolist()
         ['l1', 'l2', 'l1']
+        >>> group_lesions(index.assign(patient_id=["p1", "p1", ""]), pairs, by_patient=True).tolist()
+        ['l1', 'l1', 'l1']
     """
     lesions = sorted(index["lesion_id"].unique())
     number = {lesion: i for i, lesion in enumerate(lesions)}
     of_image = index.set_index("image_id")["lesion_id"].map(number)
-    a, b = of_image.loc[pairs["image_id_a"]], of_image.loc[pairs["image_id_b"]]
-    joins = coo_array(([1] * len(pairs), (a, b)), shape=(len(lesions), len(lesions)))
+    a, b = (of_image.loc[pairs[name]].tolist() for name in ("image_id_a", "image_id_b"))
+    if by_patient and knows_patients(index):
+        named = index[index["patient_id"].ne("")]
+        first_lesion = named.groupby("patient_id")["lesion_id"].transform("first")
+        a, b = [*a, *named["lesion_id"].map(number)], [*b, *first_lesion.map(number)]
+    joins = coo_array(([1] * len(a), (a, b)), shape=(len(lesions), len(lesions)))
     _, component = connected_components(joins, directed=False)
     first: dict[int, str] = {}
     for lesion, label in zip(lesions, component, strict=True):
         first.setdefault(label, lesion)
     return index["lesion_id"].map({lesion: first[component[i]] for lesion, i in number.items()})
+
+
+def knows_patients(index: pd.DataFrame) -> bool:
+    """Whether any image names its patient, in the column patient_id."""
+    return "patient_id" in index and bool(index["patient_id"].ne("").any())
 
 
 def deal(metadata: pd.DataFrame, published: pd.DataFrame, section: "Split") -> pd.Series:
@@ -57,11 +69,12 @@ def deal(metadata: pd.DataFrame, published: pd.DataFrame, section: "Split") -> p
     known for all of HAM10000. One pair more would deal all lesions anew, so other pairs wait for `split_images`.
 
     Args:
-        metadata: all images of the trainable cohort, columns image_id, lesion_id, dx, source.
+        metadata: all images of the trainable cohort, columns image_id, lesion_id, dx, source, and perhaps patient_id.
         published: columns image_id_a, image_id_b; pairs with other images are left out.
         section: params.yaml's section split; its key `fold` is not read. Scheme `lesion` keeps groups together, `image`
-            ignores them on purpose. With holdout_source, the images of this source are the test split, and groups with
-            two sources are excluded. `seed` says which of the equally good splits.
+            ignores them on purpose. With by_patient, all lesions of one patient are one group. With holdout_source, the
+            images of this source are the test split, and groups with two sources are excluded. `seed` says which of
+            the equally good splits.
 
     Returns:
         The part (str) of each image, with image_id as index: train, val, test, or the number of a fold; excluded if
@@ -70,17 +83,18 @@ def deal(metadata: pd.DataFrame, published: pd.DataFrame, section: "Split") -> p
     Raises:
         UserError: if a diagnosis has too few lesions for the number of parts, or if the source is unknown.
     """
-    table = metadata[["image_id", "lesion_id", "dx", "source"]].sort_values("image_id", ignore_index=True)
+    table = metadata.sort_values("image_id", ignore_index=True)
     table["source"] = table["source"].astype(str)  # a source may be called 1, which is read as a number
     known = pd.concat([published, read_csv(FOUND_PAIRS)], ignore_index=True)[["image_id_a", "image_id_b"]]
     known = known[known.isin(set(table["image_id"])).all(axis=1)]
-    table["unit"] = group_lesions(table, known) if section.scheme == "lesion" else table["image_id"]
+    grouped = group_lesions(table, known, section.by_patient)
+    table["unit"] = grouped if section.scheme == "lesion" else table["image_id"]
     table["part"] = "excluded"
     pool = _select(table, section.images)
     if section.holdout_source is not None:
         pool = _hold_out(table, pool, section.holdout_source)
-    units = pool.groupby("unit").agg(stratum=("dx", "min"), size=("dx", "size"))
-    _refuse_too_few(units["stratum"], section)
+    _refuse_too_few(pool, section)
+    units = pd.DataFrame({"stratum": _strata(pool, section), "size": pool.groupby("unit").size()})
     table.loc[pool.index, "part"] = pool["unit"].map(assign(units, _shares(section), section.seed))
     return table.set_index("image_id")["part"]
 
@@ -91,10 +105,10 @@ def split_images(
     """Assign every image to train, val, test, excluded or external.
 
     Args:
-        index: columns image_id, lesion_id, cohort, dx, source.
+        index: columns image_id, lesion_id, cohort, dx, source, and perhaps patient_id.
         pairs: merged pairs, columns image_id_a, image_id_b. Lesions that they join go where the first one was dealt.
-        trainable: the cohort that is split. Images of all other cohorts are external; those that show a lesion of the
-            trainable cohort are excluded.
+        trainable: the cohort that is split. Images of all other cohorts are external; those that show a lesion, or by
+            patient a patient, of the trainable cohort are excluded.
         section: params.yaml's section split. With folds, test is the fold `fold` and val the next one.
         dealt: result of `deal` for the whole trainable cohort, of which `index` may be a subset.
 
@@ -104,7 +118,7 @@ def split_images(
     Raises:
         UserError: if a diagnosis has too few lesions for the number of splits, or if nothing is left for one of them.
     """
-    table = index[["image_id", "lesion_id", "cohort", "dx", "source"]].assign(group_id=group_lesions(index, pairs))
+    table = index.assign(group_id=group_lesions(index, pairs, section.by_patient))
     own = table["cohort"].eq(trainable)
     repeats = ~own & table["group_id"].isin(set(table.loc[own, "group_id"]))
     table["split"] = table["image_id"].map(dealt).where(own, repeats.map({True: "excluded", False: "external"}))
@@ -115,7 +129,7 @@ def split_images(
     pool = table[own & table["split"].ne("excluded")].assign(unit=unit).sort_values(["lesion_id", "image_id"])
     pool["split"] = pool.groupby("unit")["split"].transform("first")
     dealt_out = pool if section.holdout_source is None else pool[pool["split"].ne("test")]
-    _refuse_too_few(dealt_out.groupby("unit")["dx"].min(), section)
+    _refuse_too_few(dealt_out, section)
     table.loc[pool.index, "split"] = pool["split"]
     if section.folds is not None:
         named = {str(k): "train" for k in range(section.folds)}
@@ -128,15 +142,32 @@ def split_images(
     return table[COLUMNS]
 
 
-def _refuse_too_few(strata: pd.Series, section: "Split") -> None:
-    """Raise UserError unless each diagnosis has a lesion (or image) for each part; `strata`: the dx of each of them."""
-    parts, counts = len(_shares(section)), strata.value_counts().sort_index()
+def _refuse_too_few(pool: pd.DataFrame, section: "Split") -> None:
+    """Raise UserError unless each diagnosis has a unit (group or image) for each part; columns unit and dx."""
+    parts, counts = len(_shares(section)), pool.groupby("dx")["unit"].nunique()
     if few := [f"{dx} has {n}" for dx, n in counts.items() if n < parts]:
+        patients = section.by_patient and knows_patients(pool)
         raise UserError(
-            f"too few {'lesions' if section.scheme == 'lesion' else 'images'} to split: {', '.join(few)}; allowed: "
-            f"{parts} or more of each, one for each part; add data, raise dataset.max_lesions, lower split.folds, "
+            f"too few {'images' if section.scheme == 'image' else 'patients' if patients else 'lesions'} to split: "
+            f"{', '.join(few)}; allowed: {parts} or more of each, one for each part; add data, raise "
+            f"dataset.max_lesions, lower split.folds, {'set split.by_patient: false, ' if patients else ''}"
             "or leave the diagnosis out of the metadata"
         )
+
+
+def _strata(pool: pd.DataFrame, section: "Split") -> pd.Series:
+    """The diagnosis by which each unit is dealt out: the first of its own in the alphabet, of patients the rarest.
+
+    Diagnoses with fewer units than parts, as the rarer ones of the same patients may leave them, go with the largest.
+    """
+    counts = pool.groupby("dx")["unit"].nunique()
+    if section.by_patient and knows_patients(pool):
+        counts = counts.sort_values(kind="stable")
+    ranked = list(counts.index)
+    strata = pool["dx"].map(ranked.index).groupby(pool["unit"]).min().map(dict(enumerate(ranked)))
+    sizes = strata.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    largest = next(iter(sizes.index), "")
+    return strata.replace(dict.fromkeys(sizes.index[sizes < len(_shares(section))], largest))
 
 
 def _shares(section: "Split") -> dict[str, float]:
@@ -175,17 +206,19 @@ def find_leaks(table: pd.DataFrame) -> list[str]:
     return [f"{group}: {', '.join(sorted(found))}" for group, found in splits.items() if len(found) > 1]
 
 
-def summarise(table: pd.DataFrame, leaky: bool) -> dict[str, object]:
+def summarise(table: pd.DataFrame, leaky: bool, by_patient: bool | None = None) -> dict[str, object]:
     """Count images, lesions, groups and diagnoses by split, and groups that leak.
 
     Args:
         table: as `split_images` gives it.
         leaky: whether leaks were asked for.
+        by_patient: whether lesions of one patient are one group; None: no patient is known.
     """
     leaks = find_leaks(table)
     return {
         "leaky": leaky,
         "leaking_groups": len(leaks),
+        **({} if by_patient is None else {"by_patient": by_patient}),
         "splits": {
             split: {
                 "images": len(rows),

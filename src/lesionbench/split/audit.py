@@ -13,14 +13,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lesionbench.core.errors import UserError, list_faults
-from lesionbench.split.audit_files import hash_images, read_pairs, read_table
+from lesionbench.index.tables import read_table
+from lesionbench.split.audit_files import hash_images, read_pairs
+from lesionbench.split.overlaps import REASONS, certain, find_overlaps, parts, tell
 
 OWN = ("train", "val", "test")
 SPLITS = (*OWN, "external", "excluded")
 COLUMNS = ("image_id", "lesion_id", "group_id", "cohort", "dx", "split")
-KEYS = {"lesion": "lesion_id", "group": "group_id", "file": "file_sha256", "pixels": "pixels_sha256"}
-REASONS = (*KEYS, "duplicate", "chain", "candidate")
-OVERLAPS = ["reason", "split_a", "split_b", "image_id_a", "image_id_b", "images", "shared", "score", "leak"]
 SHOWN = 100
 
 
@@ -32,22 +31,25 @@ def audit(
     metadata: pd.DataFrame | None = None,
     trainable: str | None = None,
     leaky: bool = False,
+    by_patient: bool = True,
 ) -> pd.DataFrame:
     """Look for whatever two splits share, or a split and an external cohort.
 
     Args:
-        table: columns image_id, split (train, val, test, external, excluded, or `fold <k>`), file_sha256 and
-            pixels_sha256. Used if present: lesion_id, group_id, cohort, dx.
+        table: columns image_id, split (train, val, test, external, excluded, or `fold <k>`). Used if present:
+            lesion_id, patient_id, group_id, cohort, dx, file_sha256 and pixels_sha256.
         pairs: columns image_id_a, image_id_b, score, certain, as read_pairs gives them.
         threshold: pairs scoring at least this show one lesion.
-        metadata: column image_id; used if present: lesion_id, cohort, dx, sha256. Its lesion_id replaces the table's.
+        metadata: column image_id; used if present: lesion_id, patient_id, cohort, dx, sha256. Its lesion_id and
+            patient_id replace the table's.
         trainable: the cohort that is split. If given, the table must be a whole data/split.csv of this project.
         leaky: the split is known to leak; leaks are reported but raise no error.
+        by_patient: lesions of one patient in two parts are a leak. If not, they are listed alone.
 
     Returns:
-        Columns OVERLAPS, one row for each lesion, group, content and pair that two parts share. Each row names the
-        first image of each part, how many images of both share it, and whether this is a leak. What external cohorts
-        share with each other, and candidates below the threshold, are no leaks.
+        Columns OVERLAPS, one row for each lesion, patient, group, content and pair that two parts share. Each row names
+        the first image of each part, how many images of both share it, and whether this is a leak. What external
+        cohorts share with each other, and candidates below the threshold, are no leaks.
 
     Raises:
         UserError: naming all leaks, and all faults of the table.
@@ -69,13 +71,14 @@ def audit(
     faults = check_table(table)
     if metadata is not None:
         faults += check_metadata(table, metadata)
-        if "lesion_id" in metadata:
-            lesions = metadata.drop_duplicates("image_id").set_index("image_id")["lesion_id"]
-            table = table.assign(lesion_id=table["image_id"].map(lesions).fillna(""))
-    table = table.assign(linked=link(table, pairs, threshold))
+        known = metadata.drop_duplicates("image_id").set_index("image_id")
+        for name in ("lesion_id", "patient_id"):
+            if name in known:
+                table = table.assign(**{name: table["image_id"].map(known[name]).fillna("")})
+    table = table.assign(linked=link(table, pairs, threshold, by_patient))
     if trainable is not None:
         faults += check_contract(table, metadata, trainable)
-    overlaps = find_overlaps(table, pairs, threshold)
+    overlaps = find_overlaps(table, pairs, threshold, by_patient)
     if not leaky:
         faults += tell(overlaps[overlaps["leak"]])
     if faults:
@@ -84,7 +87,13 @@ def audit(
 
 
 def audit_files(
-    split: str | Path, index: str | Path, duplicates: str | Path, threshold: float, trainable: str, leaky: bool
+    split: str | Path,
+    index: str | Path,
+    duplicates: str | Path,
+    threshold: float,
+    trainable: str,
+    leaky: bool,
+    by_patient: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Audit the files that the stages wrote, with the images that the index names.
 
@@ -92,7 +101,7 @@ def audit_files(
         split: data/split.csv.
         index: data/index.csv.
         duplicates: table of pairs, as read_pairs reads it.
-        threshold, trainable, leaky: as `audit` takes them.
+        threshold, trainable, leaky, by_patient: as `audit` takes them.
 
     Returns:
         The overlaps, as `audit` gives them, and their counts, as `summarise` gives them.
@@ -100,21 +109,27 @@ def audit_files(
     Raises:
         UserError: as `audit`, and if a table or an image cannot be read.
     """
-    table, metadata, pairs = read_table(split), read_table(index), read_pairs(duplicates)
+    table, metadata, pairs = read_table(split, exact=True), read_table(index, exact=True), read_pairs(duplicates)
     _check_columns(table, COLUMNS)
     contents = hash_images(dict(zip(metadata["image_id"], metadata["path"].map(Path), strict=True)))
     table = table.merge(contents, "left", on="image_id").fillna("")
     metadata = metadata.merge(contents, "left", on="image_id")
-    overlaps = audit(table, pairs, threshold, metadata=metadata, trainable=trainable, leaky=leaky)
-    return overlaps, summarise(overlaps, table, pairs)
+    overlaps = audit(
+        table, pairs, threshold, metadata=metadata, trainable=trainable, leaky=leaky, by_patient=by_patient
+    )
+    patients = "patient_id" in metadata and bool(metadata["patient_id"].ne("").any())
+    return overlaps, summarise(overlaps, table, pairs, patients)
 
 
-def summarise(overlaps: pd.DataFrame, table: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, Any]:
-    """Count images, candidate pairs, leaks, and overlaps by reason and pair of parts."""
+def summarise(
+    overlaps: pd.DataFrame, table: pd.DataFrame, pairs: pd.DataFrame, patients: bool = False
+) -> dict[str, Any]:
+    """Count images, candidate pairs, leaks, and overlaps by reason and pair of parts; `patients`: some are known."""
     counts = overlaps.groupby(["reason", "split_a", "split_b"]).size().to_dict()
-    _, names = _parts(table)
+    _, names = parts(table)
     checked = {
         "lesion": "lesion_id" in table,
+        "patient": patients,
         "group": "group_id" in table,
         "candidate": len(pairs) > 0,
     }
@@ -138,8 +153,11 @@ def _check_columns(table: pd.DataFrame, wanted: tuple[str, ...]) -> None:
 
 def check_table(table: pd.DataFrame) -> list[str]:
     """List what is wrong with a split by itself: an image twice, unknown names, a single part."""
-    twice = table.loc[table["image_id"].duplicated(), "image_id"].unique()
-    faults = [f"{image_id} stands in the split more than once" for image_id in twice]
+    twice = table[table["image_id"].duplicated(keep=False)]
+    faults = []
+    for image_id, splits in twice.groupby("image_id", sort=False)["split"]:
+        where = f": {', '.join(sorted(set(splits)))}" if splits.nunique() > 1 else ""
+        faults.append(f"{image_id} stands in the split more than once{where}")
     known = table["split"].isin(SPLITS) | table["split"].str.fullmatch(r"fold \d+")
     faults += [
         f"{image_id} has the split {name!r}; allowed: {', '.join(SPLITS)}"
@@ -173,7 +191,7 @@ def check_contract(table: pd.DataFrame, index: pd.DataFrame | None, trainable: s
     """List what else is wrong with a data/split.csv.
 
     The table must have every image of the index, in a split that its cohort allows, and no empty split. All images that
-    show one lesion (column linked) must have one group_id.
+    show one lesion, or by patient one patient (column linked), must have one group_id.
     """
     missing = sorted(set(index["image_id"]) - set(table["image_id"])) if index is not None else []
     faults = [f"{image_id} of the index is not in the split" for image_id in missing]
@@ -190,100 +208,24 @@ def check_contract(table: pd.DataFrame, index: pd.DataFrame | None, trainable: s
     ]
 
 
-def link(table: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> pd.Series:
+def link(table: pd.DataFrame, pairs: pd.DataFrame, threshold: float, by_patient: bool = True) -> pd.Series:
     """Number the rows of `table`; rows that lesions, contents or pairs join, directly or in a chain, have one number.
+
+    So have rows of one patient, if `by_patient`.
 
     Returns:
         int32, with the index of `table`.
     """
     n = len(table)
     position = pd.Series(range(n), index=table["image_id"]).groupby(level=0).first()
-    certain = pairs[_certain(pairs, threshold)]
-    certain = certain[certain["image_id_a"].isin(position.index) & certain["image_id_b"].isin(position.index)]
-    joins = [tuple(certain[name].map(position) for name in ("image_id_a", "image_id_b"))]
+    sure = pairs[certain(pairs, threshold)]
+    sure = sure[sure["image_id_a"].isin(position.index) & sure["image_id_b"].isin(position.index)]
+    joins = [tuple(sure[name].map(position) for name in ("image_id_a", "image_id_b"))]
     rows = pd.Series(range(n), index=table.index)
-    for name in ("image_id", "lesion_id", "file_sha256", "pixels_sha256"):
-        if name in table:
+    for name in ("image_id", "lesion_id", "patient_id", "file_sha256", "pixels_sha256"):
+        if name in table and (by_patient or name != "patient_id"):
             named = table[name].ne("")
             joins.append((rows[named], rows[named].groupby(table.loc[named, name]).transform("first")))
     a, b = (np.concatenate([np.asarray(side, dtype=np.int64) for side in sides]) for sides in zip(*joins, strict=True))
     _, component = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)
     return pd.Series(component, index=table.index)
-
-
-def _certain(pairs: pd.DataFrame, threshold: float) -> pd.Series:
-    return pairs["certain"].astype(bool) | pairs["score"].astype(float).ge(threshold)
-
-
-def _parts(table: pd.DataFrame) -> tuple[pd.Series, list[str]]:
-    """Return the number of each row's part (-1: excluded), and the parts: splits, then external cohorts."""
-    external = table["split"].eq("external")
-    cohort = table["cohort"].where(table["cohort"].ne(""), "external") if "cohort" in table else table["split"]
-    part = table["split"].mask(external, cohort)
-    inner = set(part[~external]) - {"excluded"}
-    names = [name for name in OWN if name in inner] + sorted(inner - set(OWN)) + sorted(set(part[external]) - inner)
-    return part.map({name: i for i, name in enumerate(names)}).fillna(-1).astype(int), names
-
-
-def find_overlaps(table: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Find what two parts share, columns OVERLAPS; `table` is as in `audit`, with the column linked."""
-    part, names = _parts(table)
-    outer = {names[i] for i in part[table["split"].eq("external")].unique() if i >= 0}
-    rows = table.assign(part=part).sort_values("image_id")
-    rows = rows[rows["part"].ge(0)].drop_duplicates("image_id")
-    found = [_shared(rows, column, reason) for reason, column in KEYS.items() if column in rows]
-    found.append(_paired(rows, pairs, threshold))
-    direct = pd.concat(found)
-    linked = rows.set_index("image_id")["linked"]
-    known = direct[~direct["reason"].isin(("group", "candidate"))]
-    told = set(zip(known["image_id_a"].map(linked), known["part_a"], known["part_b"], strict=True))
-    chains = _shared(rows, "linked", "chain")
-    new = [key not in told for key in zip(chains["shared"], chains["part_a"], chains["part_b"], strict=True)]
-    overlaps = pd.concat([direct, chains[new].assign(shared="")], ignore_index=True)
-    for side in "ab":
-        overlaps[f"split_{side}"] = overlaps[f"part_{side}"].map(dict(enumerate(names))).astype(object)
-    inner = ~(overlaps["split_a"].isin(outer) & overlaps["split_b"].isin(outer))
-    overlaps["leak"] = inner & overlaps["reason"].ne("candidate")
-    order = overlaps["reason"].map({reason: i for i, reason in enumerate(REASONS)})
-    keys = ["order", "part_a", "part_b", "image_id_a", "image_id_b"]
-    ordered = overlaps.assign(order=order).sort_values(keys, ignore_index=True)
-    return ordered[OVERLAPS].astype({"images": int, "score": float, "shared": object})
-
-
-def _shared(rows: pd.DataFrame, column: str, reason: str) -> pd.DataFrame:
-    """Make one row for each value of `column` and each two parts that share it."""
-    named = rows[rows[column].ne("")]
-    firsts = named.groupby([column, "part"], as_index=False).agg(
-        image_id=("image_id", "first"), images=("image_id", "size")
-    )
-    both = firsts.merge(firsts, on=column, suffixes=("_a", "_b")).query("part_a < part_b")
-    both = both.assign(reason=reason, images=both["images_a"] + both["images_b"], score=np.nan)
-    return both.rename(columns={column: "shared"})
-
-
-def _paired(rows: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Make one row for each pair of duplicates, or of candidates, whose images are in two parts."""
-    part = rows.set_index("image_id")["part"]
-    both = pairs.assign(part_a=pairs["image_id_a"].map(part), part_b=pairs["image_id_b"].map(part))
-    both = both.dropna(subset=["part_a", "part_b"]).query("part_a != part_b")
-    turned = both["part_a"] > both["part_b"]
-    for name in ("part", "image_id"):
-        a, b = both[f"{name}_a"], both[f"{name}_b"]
-        both = both.assign(**{f"{name}_a": a.mask(turned, b), f"{name}_b": b.mask(turned, a)})
-    reason = _certain(both, threshold).map({True: "duplicate", False: "candidate"})
-    return both.assign(reason=reason, images=2, shared="")
-
-
-def tell(overlaps: pd.DataFrame) -> list[str]:
-    """Write a line for each overlap: both images, their splits, and what they share."""
-    return [_tell(row) for row in overlaps.to_dict("records")]
-
-
-def _tell(row: dict[Any, Any]) -> str:
-    what = {"file": "one file", "pixels": "the same pixels", "chain": "one lesion, linked through other images"}
-    if row["reason"] == "duplicate":
-        why = "a known duplicate" if pd.isna(row["score"]) else f"a duplicate of score {row['score']:g}"
-    else:
-        why = what.get(row["reason"], f"{row['reason']} {row['shared']}")
-    more = f", {row['images']} images in all" if row["images"] > 2 else ""
-    return f"{row['image_id_a']} ({row['split_a']}) and {row['image_id_b']} ({row['split_b']}): {why}{more}"

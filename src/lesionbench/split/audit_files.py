@@ -1,60 +1,24 @@
 """What an audit reads: tables and images of any project, under the names used here."""
 
-import csv
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from lesionbench.core import folders
 from lesionbench.core.errors import UserError, list_faults
 from lesionbench.core.parallel import for_each
+from lesionbench.index.tables import SUFFIX, UNKNOWN, alike, bare_names, clean, find_columns, it_has, read_table
 
-ALIASES = {
-    "image_id": ("image_id", "image", "isic_id", "file_name", "filename", "file", "path", "name"),
-    "split": ("split", "set", "fold", "subset", "partition"),
-    "lesion_id": ("lesion_id", "lesion"),
-    "group_id": ("group_id",),
-    "cohort": ("cohort",),
-    "dx": ("dx",),
-}
+NAMES = ("image_id", "split", "lesion_id", "patient_id", "group_id", "cohort")
+SPLITS = ("train", "val", "test", "external", "excluded")
 SYNONYMS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-SUFFIX = re.compile(f"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
-UNKNOWN = ("unknown", "nan", "na", "n/a", "none", "null")
 FOLD = re.compile(r"(?:fold[ _-]?)?(\d+)(?:\.0)?")
-
-
-def read_table(path: str | Path, empty: bool = False) -> pd.DataFrame:
-    """Read a table as text; cells are separated by comma, tab or semicolon.
-
-    Args:
-        path: a UTF-8 file, with or without a BOM.
-        empty: allow a table without rows.
-
-    Raises:
-        UserError: if the file cannot be read as a table, has no rows, or has two columns of one name.
-    """
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-        delimiter = max(",\t;", key=text.partition("\n")[0].count)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read as a table: {why}") from None
-    if len(rows) < 2 - empty:
-        raise UserError(f"{path} has no rows below its header")
-    bad = [i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])]
-    if bad:
-        raise UserError(f"{path} is damaged: row {bad[0]} has {len(rows[bad[0] - 1])} cells, the header {len(rows[0])}")
-    columns = [name.strip() for name in rows[0]]
-    if len(set(columns)) < len(columns):
-        raise UserError(f"{path} has two columns of one name: {', '.join(columns)}")
-    return pd.DataFrame([[cell.strip() for cell in row] for row in rows[1:]], columns=columns, dtype=str)
 
 
 def read_foreign(path: str | Path, **named: str | None) -> pd.DataFrame:
@@ -62,31 +26,142 @@ def read_foreign(path: str | Path, **named: str | None) -> pd.DataFrame:
 
     Args:
         path: a table, as read_table reads it.
-        named: its column for image_id, split or lesion_id; by default the first that ALIASES knows.
+        named: its column for any of NAMES; by default one that index.columns knows.
 
     Returns:
-        Columns image_id, file (the name as given, with slashes), and those of ALIASES that were found.
+        Columns image_id, file (the name as given, with slashes), and those of NAMES and dx that were found.
 
     Raises:
-        UserError: if the table cannot be read or lacks a column that was named, or one for image_id.
+        UserError: if the table cannot be read, lacks a column that was named, or one for image_id, or if two columns
+            mean the same.
     """
-    table = read_table(path)
-    lower = {column.lower(): column for column in reversed(table.columns)}
-    found = {
-        name: named.get(name) or next((lower[alias] for alias in aliases if alias in lower), None)
-        for name, aliases in ALIASES.items()
-    }
-    absent = [column for column in found.values() if column is not None and column not in table]
-    if absent or found["image_id"] is None:
-        raise UserError(f"{path} lacks the column {', '.join(absent) or 'image_id'}; it has {', '.join(table.columns)}")
-    made = pd.DataFrame({name: table[column] for name, column in found.items() if column is not None})
+    table = read_table(path).reset_index(drop=True)
+    found = find_columns(table, path, NAMES, named)
+    if "image_id" not in found:
+        raise UserError(f"{path} lacks the column image_id; {it_has(table)}")
+    made = pd.DataFrame({name: table[column] for name, column in found.items()})
+    if "dx" in table:
+        made["dx"] = table["dx"]
     made["file"] = made["image_id"].str.replace("\\", "/")
     made["image_id"] = image_ids(made["file"])
-    if "lesion_id" in made:
-        made["lesion_id"] = made["lesion_id"].mask(made["lesion_id"].str.lower().isin(UNKNOWN), "")
+    for name in ("lesion_id", "patient_id"):
+        if name in made:
+            made[name] = made[name].mask(made[name].str.lower().isin(UNKNOWN), "")
     if "split" in made:
         made["split"] = made["split"].map(_split_name)
     return made
+
+
+def read_splits(paths: Sequence[Path], **named: str | None) -> pd.DataFrame:
+    """Read the tables of a split, one for all images or one a split; arguments and columns as of read_foreign.
+
+    A table without a column for the split is of the split that its file is named after, if there are several.
+
+    Raises:
+        UserError: also if a table names no split.
+    """
+    tables = []
+    for path in paths:
+        table = read_foreign(path, **named)
+        if "split" not in table:
+            split = split_of(path.stem) if len(paths) > 1 else None
+            if split is None:
+                names = "split, set, fold, subset, partition"
+                called = ", and is not named after train, val or test" if len(paths) > 1 else ""
+                raise UserError(f"{path} has no column {names}{called}; --split-column names another")
+            table["split"] = split
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True).fillna("")
+    return table.assign(image_id=image_ids(table["file"]))
+
+
+def read_folders(tops: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Path]]:
+    """Find the images of folders that are splits, or hold a folder a split, at any depth but in folders of masks.
+
+    Returns:
+        Columns image_id, file (from the split's folder on) and split; and the files by image_id.
+
+    Raises:
+        UserError: if a folder is of no split, or has no images.
+    """
+    rows = []
+    for top in tops:
+        inner = sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
+        parts_of = {path: split for path in inner if (split := split_of(path.name)) is not None}
+        if len(parts_of) < 2 and (split := split_of(top.resolve().name)) is not None:
+            parts_of = {top: split}
+        if not parts_of:
+            has = ", ".join(path.name for path in inner) or "no folder"
+            raise UserError(f"{top} is not named after a split, and has no folders train, val or test; it has {has}")
+        for folder, split in parts_of.items():
+            inside = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+            parts = {path: path.relative_to(folder).parts for path in inside}
+            images = [path for path in inside if not _is_aside(parts[path])]
+            if not images:
+                raise UserError(f"{folder}: no image found, {', '.join(SUFFIXES)} are looked for at any depth")
+            name = clean(folder.resolve().name)
+            rows += [(f"{name}/{clean('/'.join(parts[path]))}", split, path) for path in images]
+    table = pd.DataFrame(rows, columns=["file", "split", "path"])
+    ids = image_ids(table["file"])
+    if ids.duplicated().any():
+        ids = table["path"].map(Path.as_posix)
+    table.insert(0, "image_id", ids)
+    return table.drop(columns="path"), dict(zip(ids, table["path"], strict=True))
+
+
+def _is_aside(parts: Sequence[str]) -> bool:
+    """Whether a file with these folders and name is hidden, or a mask."""
+    masks = any(folders.key(part) in folders.MASK_FOLDERS for part in parts[:-1])
+    return masks or folders.is_litter(parts) or any(part.startswith(".") for part in parts)
+
+
+def split_of(name: str) -> str | None:
+    """The split that a file or folder is named after, or None.
+
+    Examples:
+        >>> split_of("ISIC_2019_Training"), split_of("fold_2"), split_of("images")
+        ('train', 'fold 2', None)
+    """
+    whole = _split_name(clean(name))
+    words = {_split_name(word) for word in re.split(r"[\W_]+", clean(name))} & set(SPLITS)
+    if whole in SPLITS or whole.startswith("fold "):
+        return whole
+    return words.pop() if len(words) == 1 else None
+
+
+def align(metadata: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of `metadata` the image ids of `table`, some of which have folders that metadata lack."""
+    known = table["image_id"].isin(set(metadata["image_id"]))
+    if known.all():
+        return metadata
+    keys = pd.DataFrame({"image_id": table["image_id"], "key": table["image_id"]})
+    keys["key"] = keys["key"].where(known, bare_names(table["file"]))
+    return keys.merge(metadata.rename(columns={"image_id": "key"}), on="key").drop(columns="key")
+
+
+def join_alike(tables: Sequence[pd.DataFrame]) -> list[str]:
+    """Make one id of the lesions, and of the patients, whose ids differ only in case, blanks or width; say which.
+
+    An audit that took them for two could miss a leak.
+    """
+    said = []
+    for name, what in (("lesion_id", "lesions"), ("patient_id", "patients")):
+        columns = [table[name] for table in tables if name in table]
+        for names in alike(pd.concat(columns)) if columns else []:
+            said.append(f"The {what} {' and '.join(map(repr, names))} count as one, as they differ only in form.")
+            for table in tables:
+                if name in table:
+                    table[name] = table[name].replace(dict.fromkeys(names, names[0]))
+    return said
+
+
+def contradictions(table: pd.DataFrame) -> list[str]:
+    """Sentences on lesions that name several patients; columns lesion_id and patient_id, or none."""
+    if not {"lesion_id", "patient_id"} <= set(table.columns):
+        return []
+    named = table[table["lesion_id"].ne("") & table["patient_id"].ne("")]
+    patients = named.groupby("lesion_id")["patient_id"].agg(lambda ids: sorted(set(ids)))
+    return [f"The lesion {lesion} has the patients {' and '.join(ids)}." for lesion, ids in patients.items() if ids[1:]]
 
 
 def image_ids(names: pd.Series) -> pd.Series:
@@ -115,7 +190,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     table = read_table(path, empty=True)
     absent = [name for name in ("image_id_a", "image_id_b") if name not in table]
     if absent:
-        raise UserError(f"{path} lacks the column {', '.join(absent)}; it has {', '.join(table.columns)}")
+        raise UserError(f"{path} lacks the column {', '.join(absent)}; {it_has(table)}")
     blank = pd.Series("", index=table.index)
     try:
         table["score"] = pd.to_numeric(table.get("score", blank).replace("", None))
@@ -133,33 +208,43 @@ def no_pairs() -> pd.DataFrame:
     return pd.DataFrame({"image_id_a": [], "image_id_b": [], "score": [], "certain": []})
 
 
-def find_files(folders: Iterable[Path], table: pd.DataFrame) -> dict[str, Path]:
-    """Find each image's file anywhere below `folders`, but not in folders of masks: image_id → file.
+def find_files(tops: Iterable[Path], table: pd.DataFrame) -> dict[str, Path]:
+    """Find each image's file anywhere below `tops`, but not in folders of masks: image_id → file.
+
+    A folder of masks that is not at the top is searched too, but only for images that lie nowhere else.
 
     Args:
-        folders: where to look.
+        tops: folders to look in.
         table: columns image_id, and file, the name as it was given.
 
     Raises:
-        UserError: if a folder is missing, or listing the images without exactly one file.
+        UserError: if a folder is missing, or listing the images without exactly one file. Files of one name and equal
+            bytes are one.
     """
-    named: dict[str, list[Path]] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder")
-        for path in sorted(folder.rglob("*")):
-            masks = any("mask" in part.lower() for part in path.relative_to(folder).parts[:-1])
-            if path.suffix.lower() in SUFFIXES and not masks:
-                named.setdefault(path.stem, []).append(path)
+    named: dict[str, list[tuple[str, Path]]] = {}
+    nested: dict[str, list[tuple[str, Path]]] = {}
+    for top in tops:
+        if not top.is_dir():
+            raise UserError(f"{top} is not a folder")
+        for path in sorted(top.rglob("*")):
+            parts = path.relative_to(top).parts
+            if path.suffix.lower() not in SUFFIXES or folders.in_mask_folder(parts) or folders.is_litter(parts):
+                continue
+            masks = any(folders.key(part) in folders.MASK_FOLDERS for part in parts[:-1])
+            whole = clean(path.as_posix())
+            (nested if masks else named).setdefault(clean(path.stem), []).append((whole, path))
     found, faults = {}, []
-    for image_id, file in table[["image_id", "file"]].itertuples(index=False):
-        paths = named.get(SUFFIX.sub("", file).rpartition("/")[2], [])
-        exact = [path for path in paths if SUFFIX.sub("", f"/{path.as_posix()}").endswith(f"/{SUFFIX.sub('', file)}")]
-        exact = [path for path in exact if path.as_posix().endswith(file)] or exact
-        if len(exact or paths) == 1:
-            found[image_id] = (exact or paths)[0]
+    for image_id, given in table[["image_id", "file"]].itertuples(index=False):
+        file = clean(given)
+        stem = SUFFIX.sub("", file)
+        paths = named.get(stem.rpartition("/")[2]) or nested.get(stem.rpartition("/")[2], [])
+        exact = [(whole, path) for whole, path in paths if SUFFIX.sub("", f"/{whole}").endswith(f"/{stem}")]
+        exact = [(whole, path) for whole, path in exact if whole.endswith(file)] or exact
+        files = [path for _, path in exact or paths]
+        if files and folders.are_equal(files):
+            found[image_id] = files[0]
         else:
-            faults.append(f"{file}: {' or '.join(map(str, exact or paths)) or 'no such image'}")
+            faults.append(f"{given}: {' or '.join(map(str, files)) or 'no such image'}")
     if faults:
         raise list_faults("images of the split cannot be found", faults)
     return found

@@ -75,6 +75,32 @@ def image(change: Callable[[Path], Any]) -> Plant:
     return lambda here: change(here / "data/mine/I3.jpg")
 
 
+def mine(**contents: bytes) -> Plant:
+    """Further files in the user's folder."""
+
+    def plant(here: Path) -> None:
+        for name, content in contents.items():
+            files.write_bytes(here / "data/mine" / name, content)
+
+    return plant
+
+
+def no_table(here: Path) -> None:
+    (here / "data/mine/metadata.csv").unlink()
+
+
+def ham_table(here: Path) -> None:
+    (here / "data/mine/metadata.csv").rename(here / "data/mine/HAM10000_metadata.tab")
+
+
+def both(first: Plant, second: Plant) -> Plant:
+    def plant(here: Path) -> None:
+        first(here)
+        second(here)
+
+    return plant
+
+
 def resave(mode: str, form: str = "JPEG") -> Plant:
     return image(lambda path: Image.open(path).convert(mode).save(path, format=form))
 
@@ -172,7 +198,7 @@ def weights(name: str, content: bytes | dict | None) -> Plant:
 def project(plant: Plant) -> Iterator[Path]:
     """The good dataset with a fault planted, in a folder that is made the working one."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), mock.patch.object(download, "BACKOFF", 0):
-        environment = {"LESIONBENCH_CACHE": f"{folder}/.cache", "NO_PROXY": "127.0.0.1"}
+        environment = {"LESIONBENCH_CACHE": f"{folder}/.cache", "NO_PROXY": "127.0.0.1", "HOME": folder}
         with mock.patch.dict(os.environ, environment):
             good(Path())
             stop = plant(Path())

@@ -221,3 +221,17 @@ def test_yaml_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         files.read_yaml(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         files.read_yaml(tmp_path)
+
+
+def test_a_path_may_begin_at_home_or_be_a_url_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.local("~/images") == tmp_path / "images"
+    assert files.local("~") == tmp_path
+    assert files.local("file:///a%20b/c") == files.local("file://localhost/a%20b/c") == Path("/a b/c")
+    assert [str(files.local(path)) for path in ("data/mine", "/x", "a~b", "./~")] == ["data/mine", "/x", "a~b", "~"]
+
+
+@pytest.mark.parametrize("url", ["file://other/x", "s3://bucket/x", "https://example.org/x"])
+def test_a_url_of_another_machine_is_no_path(url: str) -> None:
+    with pytest.raises(UserError, match=f"{url} is not on this machine; allowed: a path or file:///PATH"):
+        files.local(url)

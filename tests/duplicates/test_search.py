@@ -1,5 +1,6 @@
 """Near-duplicates found from content: drawn lesions, and pictures of them that were cropped, turned, mirrored, ..."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +141,18 @@ def test_the_cache_answers_for_the_same_images_only(
     for each in (table, table.iloc[::-1], table.replace({"pixels_sha256": {table["path"].iloc[0]: "other"}})):
         pd.testing.assert_frame_equal(search.find_cached(each, "phantom", tmp_path), answer)
     assert len(asked) == 2
+
+
+def test_searches_that_nobody_asks_for_leave_the_cache(
+    index: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = pd.DataFrame({"image_id_a": ["a"], "image_id_b": ["b"], "score": [0.5]})
+    monkeypatch.setattr(search, "find", lambda *_: answer)
+    table = index.assign(pixels_sha256=index["path"])
+    search.find_cached(table, "phantom", tmp_path)
+    (asked,) = tmp_path.iterdir()
+    (tmp_path / "unasked.csv").touch()
+    for entry in tmp_path.iterdir():
+        os.utime(entry, (0, 0))
+    search.find_cached(table, "phantom", tmp_path)
+    assert list(tmp_path.iterdir()) == [asked]

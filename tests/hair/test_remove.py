@@ -1,5 +1,6 @@
 """Images without hair: filled where hair is, kept in a cache that changes nothing, and measured."""
 
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -183,3 +184,17 @@ def test_the_sheet_names_its_images(index: pd.DataFrame, coverage: list[float]) 
     assert "I1 (hairiest)" in titles
     assert ("I1 (any)" in titles) == any(coverage)
     assert f"{sum(map(bool, coverage))} of 2 images" in figure.get_suptitle()
+
+
+def test_what_nobody_asks_for_leaves_the_cache(tmp_path: Path, index: pd.DataFrame) -> None:
+    stored, folder = tmp_path / "cache", tmp_path / "out"
+    for name in ("out", "again"):
+        (tmp_path / name).mkdir()
+    remove.remove_hair(index, sections.hair(), stored, folder)
+    asked = set(stored.glob("*/*"))
+    (stored / "ab").mkdir(exist_ok=True)
+    (stored / "ab" / "unasked").touch()
+    for entry in stored.glob("*/*"):
+        os.utime(entry, (0, 0))
+    remove.remove_hair(index, sections.hair(), stored, tmp_path / "again")
+    assert set(stored.glob("*/*")) == asked

@@ -119,10 +119,40 @@ def test_an_encrypted_member_is_refused(tmp_path):
     assert_refused(path, "secret.jpg' is encrypted")
 
 
-@pytest.mark.parametrize("second", ["b/one.jpg", "one.png", "ONE.jpg", "one.JPG"])
-def test_two_members_of_one_name_are_refused(tmp_path, second):
-    path = write_zip(tmp_path / "a.zip", [("a/one.jpg", b"1"), (second, b"2")])
-    assert_refused(path, "has the same name as 'a/one.jpg' of a.zip")
+@pytest.mark.parametrize(
+    "second", ["b/\u00f6ne.jpg", "\u00f6ne.png", "\u00d6NE.jpg", "\u00f6ne.JPG", "o\u0308ne.jpg", "O\u0308NE.png"]
+)
+def test_two_members_of_one_name_are_one_or_refused(tmp_path, second):
+    first = "a/\u00f6ne.jpg"
+    path = write_zip(tmp_path / "a.zip", [(first, b"1"), (second, b"2")])
+    assert_refused(path, f"has the same name as '{first}' of a.zip")
+    path = write_zip(tmp_path / "b.zip", [(first, b"1"), (second, b"1")])
+    assert unpack([path], tmp_path / "out", IMAGES) == 1
+    assert content(tmp_path / "out") == {"\u00f6ne.jpg": b"1"}
+
+
+def test_one_image_in_two_archives_is_one(tmp_path):
+    paths = [write_zip(tmp_path / f"{i}.zip", [("one.jpg", b"1")]) for i in (1, 2)]
+    assert unpack(paths, tmp_path / "out", IMAGES) == 1
+
+
+def test_bytes_of_one_checksum_are_told_apart(tmp_path, monkeypatch):
+    """CRC-32 of one name are equal by chance or on purpose."""
+    path = write_zip(tmp_path / "a.zip", [("a/one.jpg", b"1"), ("b/one.jpg", b"2")])
+    monkeypatch.setattr(zipfile.ZipInfo, "CRC", property(lambda info: 0, lambda info, value: None), raising=False)
+    monkeypatch.setattr(zipfile.ZipExtFile, "_update_crc", lambda *_: None)
+    assert_refused(path, "has the same name")
+
+
+def test_names_become_nfc(tmp_path):
+    unpack([write_zip(tmp_path / "a.zip", [("o\u0308ne.jpg", b"1")])], tmp_path / "out", IMAGES)
+    assert content(tmp_path / "out") == {"\u00f6ne.jpg": b"1"}
+
+
+def test_images_that_are_left_out_are_counted(tmp_path, capsys):
+    members = ["one.jpg", "two.bmp", ".three.jpg", ".git/four.jpg", "__MACOSX/._one.jpg", ".DS_Store", "LICENSE.txt"]
+    unpack([write_zip(tmp_path / "a.zip", [(name, b"1") for name in members])], tmp_path / "out", IMAGES)
+    assert capsys.readouterr().err == f"left out of {tmp_path}/a.zip: 3 hidden or of another format, such as two.bmp\n"
 
 
 def test_one_member_listed_twice_is_refused(tmp_path):
@@ -132,7 +162,7 @@ def test_one_member_listed_twice_is_refused(tmp_path):
 
 
 def test_one_name_in_two_archives_is_refused(tmp_path):
-    paths = [write_zip(tmp_path / f"{i}.zip", [("one.jpg", b"1")]) for i in (1, 2)]
+    paths = [write_zip(tmp_path / f"{i}.zip", [("one.jpg", b"%d" % i)]) for i in (1, 2)]
     with pytest.raises(UserError, match=r"2\.zip.*one\.jpg.* of 1\.zip"):
         unpack(paths, tmp_path / "out", IMAGES)
     assert sorted(tmp_path.iterdir()) == paths

@@ -8,7 +8,11 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import children
@@ -43,15 +47,17 @@ class Answer:
     encoding: str | None = None
     shift: int = 0  # of the bytes sent against those asked for
     most: int | None = None  # bytes in one answer to a range
+    retry_after: str | None = None
 
 
 @dataclass
 class Site:
-    """What the server will answer, the last one for good, and which ranges it was asked for."""
+    """What the server will answer, the last one for good, and which ranges it was asked for, and by whom."""
 
     url: str = ""
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     asked: list[str | None] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of who asked
     resume: threading.Event = field(default_factory=threading.Event)
 
 
@@ -59,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         site = self.server.site
         site.asked.append(self.headers["Range"])
+        site.names.append(self.headers["User-Agent"])
         answer = site.answers.pop(0) if len(site.answers) > 1 else site.answers[0]
         body, tag = answer.body, f'"{md5(answer.body)}"'
         start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
@@ -78,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
         if answer.length:
             self.send_header("Content-Length", str(end - start))
+        if answer.retry_after is not None:
+            self.send_header("Retry-After", answer.retry_after)
         if answer.tag:
             self.send_header(answer.tag, tag)
         if answer.encoding:
@@ -341,3 +350,87 @@ def test_progress_on_a_terminal_is_a_bar(site, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     fetch(site.url, tmp_path / "file.zip")
     assert "300k/300k" in capsys.readouterr().err
+
+
+def test_the_project_tells_its_own_name(site, tmp_path):
+    """Harvard Dataverse refuses that of requests."""
+    fetch(site.url, tmp_path / "file.zip")
+    (name,) = set(site.names)
+    assert name.startswith("lesionbench/")
+    assert "requests" not in name
+
+
+def test_the_name_tells_where_the_project_is_found(monkeypatch):
+    found = Message()
+    found["Version"], found["Summary"] = "9.8", "what it is"
+    monkeypatch.setattr(download, "metadata", lambda name: found)
+    assert download.user_agent() == "lesionbench/9.8 (what it is)"
+    found["Project-URL"] = "Homepage, https://example.org/lesionbench"
+    assert download.user_agent() == "lesionbench/9.8 (https://example.org/lesionbench)"
+
+
+def test_a_project_that_is_not_installed_has_a_name_too(monkeypatch):
+    def fail(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(download, "metadata", fail)
+    assert download.user_agent() == "lesionbench"
+
+
+WAYS_OUT = r"browser.*dataset\.mirror.*dataset\.source=folder.*Kaggle"
+
+
+@pytest.mark.parametrize("status", [202, 204, 400, 401, 403, 404, 410, 429, 451, 500, 503])
+def test_whatever_the_refusal_it_says_what_else_can_be_done(site, tmp_path, status):
+    site.answers = [Answer(status=status, body=b"<html>")]
+    with pytest.raises(UserError, match=f"status {status}.*{WAYS_OUT}"):
+        fetch(site.url, tmp_path / "file.zip", md5(BODY))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sum_", [None, md5(BODY)])
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html><title>Log in</title>", b"\xef\xbb\xbf\r\n <html>", b"<?xml?><Error>AccessDenied</Error>"]
+)
+def test_a_page_in_place_of_the_file_is_refused_at_once(site, tmp_path, sum_, page):
+    site.answers = [Answer(body=page)]
+    with pytest.raises(UserError, match=rf"did not deliver file\.zip, but a web page.*{WAYS_OUT}"):
+        fetch(site.url, tmp_path / "file.zip", sum_)
+    assert len(site.asked) == 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_other_wrong_bytes_end_with_what_else_can_be_done(site, tmp_path):
+    site.answers = [Answer(body=b"{}")]
+    with pytest.raises(UserError, match=f"in two tries.*{WAYS_OUT}"):
+        fetch(site.url, tmp_path / "file.zip", md5(BODY))
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [("7", 7), ("0", 0), ("-7", 0), ("soon", 0), ("", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_the_server_asks_for_is_made(site, tmp_path, monkeypatch, status, asked, waited):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    site.answers = [Answer(status=status, retry_after=asked), Answer()]
+    fetch(site.url, tmp_path / "file.zip")
+    assert_only(tmp_path / "file.zip")
+    assert slept == [waited]
+
+
+def test_a_pause_until_a_date_is_made(site, tmp_path, monkeypatch):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    site.answers = [Answer(status=429, retry_after=until), Answer()]
+    fetch(site.url, tmp_path / "file.zip")
+    assert 90 < slept[0] <= 100
+
+
+def test_a_pause_of_hours_is_not_waited_for(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", None)
+    site.answers = [Answer(status=429, retry_after="86400")]
+    with pytest.raises(UserError, match=f"a pause of 86,400 seconds: run the same command again then.*{WAYS_OUT}"):
+        fetch(site.url, tmp_path / "file.zip")

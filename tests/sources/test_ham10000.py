@@ -246,3 +246,105 @@ def test_a_table_is_known_by_its_column_of_images(tmp_path, header):
 def test_the_upstream_urls_and_names_are_all_different():
     files = [*ham10000.IMAGES, ham10000.MASKS, ham10000.METADATA, *(f for c in ham10000.EXTERNAL.values() for f in c)]
     assert len({file.url for file in files}) == len({file.name for file in files}) == len(files) == 8
+
+
+TAB = METADATA.replace("HAM_1", '"HAM_1"').replace("ISIC_1", '"ISIC_1"').replace(",", "\t")
+TEST = {
+    "external/isic2018_test/images/ISIC_9.jpg": "nine",
+    "external/isic2018_test/labels.csv": "image_id\tdx\nISIC_9\tnv\n",
+    "external/isic2018_test/lesion_groupings.csv": "image,lesion_id\n",
+}
+
+
+@pytest.fixture
+def saved(mirror, monkeypatch):
+    """Upstream's files as a browser saves them: no MD5SUMS, and tables that Dataverse rewrote."""
+
+    def known(file):
+        return file._replace(md5=hashlib.md5((mirror / file.name).read_bytes()).hexdigest())
+
+    monkeypatch.setattr(ham10000, "IMAGES", tuple(known(file) for file in ham10000.IMAGES))
+    monkeypatch.setattr(ham10000, "MASKS", known(ham10000.MASKS))
+    for name in ("MD5SUMS", "HAM10000_metadata.csv"):
+        (mirror / name).unlink()
+    (mirror / "HAM10000_metadata.tab").write_text(TAB)
+    write_zip(mirror / "ISIC2018_Task3_Test_Images.zip", {"ISIC_9.jpg": "nine"})
+    (mirror / "ISIC2018_Task3_Test_GroundTruth.tab").write_text(TEST["external/isic2018_test/labels.csv"])
+    (mirror / "ISIC2018_Task3_Test_LesionGroupings.csv").write_text("image,lesion_id\n")
+    return mirror
+
+
+def test_files_that_a_browser_saved_are_a_mirror(saved, tmp_path, capsys):
+    fetch_ham10000(tmp_path / "raw", str(saved), ["isic2018_validation", "isic2018_test"], tmp_path / "downloads")
+    assert tree(tmp_path / "raw") == HAM | VALIDATION | TEST | {"metadata.csv": TAB}
+    assert not (tmp_path / "downloads").exists()
+    assert f"{saved} has no MD5SUMS: HAM10000_images_part_1.zip, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["HAM10000_metadata", "HAM10000_metadata.csv", "ham10000_metadata.TAB"])
+def test_the_metadata_may_be_saved_under_each_of_its_names(saved, tmp_path, name):
+    (saved / "HAM10000_metadata.tab").rename(saved / name)
+    fetch_ham10000(tmp_path / "raw", str(saved), [], tmp_path / "downloads")
+    assert tree(tmp_path / "raw") == HAM | {"metadata.csv": TAB}
+
+
+@pytest.mark.parametrize("name", ["dataverse_files.zip", "doi-10.7910-dvn-dbw86t_4.0.zip"])
+@pytest.mark.parametrize("inner", ["", "top/"])
+@pytest.mark.parametrize("itself", [False, True])
+def test_one_zip_of_all_files_is_a_mirror(saved, tmp_path, name, inner, itself):
+    outer = tmp_path / "saved" / name
+    outer.parent.mkdir()
+    with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MANIFEST.TXT", "x")
+        for path in sorted(saved.iterdir()):
+            archive.write(path, inner + path.name)
+    (outer.parent / "other.zip").write_text("no zip")
+    for raw in ("raw", "again"):
+        where = outer if itself else outer.parent
+        fetch_ham10000(tmp_path / raw, str(where), ["isic2018_validation"], tmp_path / "downloads")
+        assert tree(tmp_path / raw) == HAM | VALIDATION | {"metadata.csv": TAB}
+
+
+def test_a_folder_may_begin_at_home_or_be_a_url(saved, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for raw, where in (("raw", "~/mirror"), ("again", saved.as_uri())):
+        fetch_ham10000(tmp_path / raw, where, [], tmp_path / "downloads")
+        assert tree(tmp_path / raw) == HAM | {"metadata.csv": TAB}
+
+
+def test_upstream_s_md5_is_checked_without_sums(saved, tmp_path):
+    write_zip(saved / "HAM10000_images_part_2.zip", {"ISIC_2.jpg": "forged"})
+    assert_refused(tmp_path, r"part_2\.zip has the MD5 .* where upstream has .*MD5SUMS is missing.*save it anew", saved)
+
+
+def test_a_saved_file_of_the_wrong_form_is_refused(saved, tmp_path):
+    (saved / "HAM10000_metadata.tab").write_text("<html>")
+    assert_refused(tmp_path, r"HAM10000_metadata\.tab is no table of images", saved)
+    (saved / "HAM10000_metadata.tab").write_text(TAB)
+    (saved / "ISIC2018_Task3_Test_Images.zip").write_text("<html>")
+    assert_refused(tmp_path, r"Test_Images\.zip is no zip archive", saved, ["isic2018_test"])
+
+
+def test_a_saved_file_that_is_missing_is_told_with_its_page(saved, tmp_path):
+    part = (saved / "HAM10000_images_part_2.zip").rename(tmp_path / "part")
+    (saved / "unfinished.zip").write_bytes(b"PK cut")
+    pattern = r"MD5SUMS is missing, and so is .*part_2\.zip.*doi\.org/10\.7910/DVN/DBW86T; unfinished\.zip is damaged"
+    assert_refused(tmp_path, pattern, saved)
+    (saved / "unfinished.zip").unlink()
+    (saved / "HAM10000_images_part_2").mkdir()
+    assert_refused(tmp_path, "part_2 is unpacked: set dataset.source=folder and dataset.path=", saved)
+    part.rename(saved / "HAM10000_images_part_2.zip")
+    (saved / "ISIC2018_Task3_Validation_Input.zip").unlink()
+    assert_refused(tmp_path, "isic-challenge-data.*Validation_Input.zip", saved, ["isic2018_validation"])
+
+
+def test_sums_may_list_the_tables_as_they_were_saved(saved, served, tmp_path):
+    write_sums(saved)
+    for raw, where in (("raw", str(saved)), ("again", served[0])):
+        fetch_ham10000(tmp_path / raw, where, [], tmp_path / "downloads")
+        assert tree(tmp_path / raw) == HAM | {"metadata.csv": TAB}
+
+
+@pytest.mark.parametrize("mirror", ["s3://bucket/x", "ftp://host/x"])
+def test_a_mirror_of_another_kind_is_refused(tmp_path, mirror):
+    assert_refused(tmp_path, f"{mirror} is not on this machine.*http", mirror)

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
 from lesionbench.core.errors import UserError
 
 TEXT = (
-    *("image_id", "lesion_id", "group_id", "image_id_a", "image_id_b"),
+    *("image_id", "lesion_id", "patient_id", "group_id", "image_id_a", "image_id_b"),
     *("cohort", "dx_type", "localization", "source"),
 )
 NUMERIC = ("age", "score")
@@ -163,6 +164,22 @@ def _tell(error: Any, text: str) -> str:
     if error.context_mark is not None and error.context and not twice:
         reason += f" ({error.context} that begins in line {error.context_mark.line + 1})"
     return f"{f', line {mark.line + 1}' if mark is not None else ''}: {reason}"
+
+
+def local(path: str) -> Path:
+    """Return the file or folder that a person named: `~` is the home folder, and a file:// URL is a path.
+
+    Raises:
+        UserError: if a URL names another machine, or is none of file://.
+    """
+    scheme, host, inner, *_ = urlsplit(path) if "://" in path else ("", "", "")
+    if scheme == "file" and host in ("", "localhost"):
+        return Path(unquote(inner))
+    if scheme:
+        raise UserError(
+            f"{path} is not on this machine; allowed: a path or file:///PATH, and for dataset.mirror http(s)://"
+        )
+    return Path(os.path.expanduser(path))
 
 
 def sha256(path: str | Path) -> str:

@@ -19,6 +19,7 @@ from lesionbench.images import read_rgb
 
 CACHED = "lesionbench.duplicates.search.find"  # the function whose results are kept
 MADE_WITH = ("faiss-cpu", "numpy", "opencv-python-headless", "pandas")  # packages whose versions may change a score
+KEPT_FOR = 90  # Days.
 SIDE = 400  # Pixels. The longer side at which images are compared.
 FEATURES = 400  # Features. The strongest of an image, for the verification.
 INDEXED = 150  # Features. The strongest of these, for the search.
@@ -284,10 +285,13 @@ def find_cached(index: pd.DataFrame, trainable: str, stored: Path) -> pd.DataFra
     Args:
         index: as `find` takes it, and the column pixels_sha256.
         trainable: as `find` takes it.
-        stored: folder of the results of earlier searches; used and filled. One process at a time may use it.
+        stored: folder of the results of earlier searches; used and filled. One process at a time may use it. What
+            nobody asked for in KEPT_FOR days leaves it.
     """
     named = index[["image_id", "lesion_id", "cohort", "pixels_sha256"]].sort_values("image_id").to_csv(index=False)
     entry = stored / f"{cache.key(CACHED, MADE_WITH, trainable, named)}.csv"
     if not entry.exists():
         files.write_csv(entry, find(index, trainable))
+    cache.note_use(entry)
+    cache.remove_old(stored, KEPT_FOR)
     return files.read_csv(entry)

@@ -2,7 +2,8 @@
 
 import cv2
 import numpy as np
-from numba import njit
+
+from lesionbench.hair.compiled import compiled
 
 # Pixels (down, right) from a pixel to its neighbours in its equation; each stands for four, by quarter turns. Below are
 # the rings' weights in the discrete Laplacian, and in minus its square.
@@ -103,7 +104,7 @@ def _equations(rgb: np.ndarray, mask: np.ndarray, at: np.ndarray) -> tuple[np.nd
 
 
 # Numba compiles loops over arrays in a fraction of a second; NumPy's functions inside them would take ten seconds.
-@njit(nogil=True, cache=True)
+@compiled
 def _look_around(
     rgb: np.ndarray, number: np.ndarray, places: np.ndarray, steps: np.ndarray, neighbours: np.ndarray, sums: np.ndarray
 ) -> None:
@@ -124,7 +125,7 @@ def _look_around(
             sums[ring, n, 0], sums[ring, n, 1], sums[ring, n, 2] = red, green, blue
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _apply(value: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, together: float, out: np.ndarray) -> None:
     """Multiply each unknown pixel by `together`, subtract its weighted unknown neighbours; float32 (n, 3) to `out`."""
     for n in range(len(out)):
@@ -143,7 +144,7 @@ def _apply(value: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, toget
         out[n, 0], out[n, 1], out[n, 2] = red, green, blue
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
     """Scalar product of float32 (n, 3), summed in float64; the same to the last bit on any machine."""
     red = green = blue = 0.0
@@ -154,7 +155,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return red + green + blue
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add(a: np.ndarray, b: np.ndarray, factor: float, out: np.ndarray) -> None:
     """out = a + factor * b, float32 (n, 3)."""
     by = np.float32(factor)

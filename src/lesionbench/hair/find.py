@@ -4,7 +4,8 @@ import functools
 
 import cv2
 import numpy as np
-from numba import njit
+
+from lesionbench.hair.compiled import compiled
 
 REFERENCE_WIDTH = 600  # Pixels. The width of HAM10000's images, for which lengths are given.
 SEARCHED_WIDTH = 300  # Pixels. The width at which lines are searched.
@@ -124,7 +125,7 @@ def _lines(image: np.ndarray, directions: np.ndarray, threshold: int) -> np.ndar
     return best[inner, inner]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _follow(image: np.ndarray, starts: np.ndarray, steps: np.ndarray, best: np.ndarray) -> None:
     """Write to `best` the highest level of the lines through each pixel; `image` and `best` are flat.
 

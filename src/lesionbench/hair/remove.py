@@ -25,6 +25,7 @@ CACHED = "lesionbench.hair.remove.without_hair"  # the function whose results ar
 MADE_WITH = ("llvmlite", "numba", "numpy", "opencv-python-headless")  # packages whose versions may change a pixel
 COVERAGE = struct.Struct("<d")  # Share of pixels that are hair, at the head of a cache entry; the JPEG follows.
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+KEPT_FOR = 90  # Days.
 SHOWN = 4  # Images of each kind on the sheet.
 
 
@@ -34,7 +35,8 @@ def remove_hair(index: pd.DataFrame, section: "Hair", stored: Path, folder: Path
     Args:
         index: columns path and sha256.
         section: params.yaml's section hair.
-        stored: folder of the results of earlier runs; used and filled. One process at a time may use it.
+        stored: folder of the results of earlier runs; used and filled. One process at a time may use it. What nobody
+            asked for in KEPT_FOR days leaves it.
         folder: gets <image's stem>.jpg, quality 95 at 4:4:4; images without hair are left out.
 
     Returns:
@@ -44,7 +46,10 @@ def remove_hair(index: pd.DataFrame, section: "Hair", stored: Path, folder: Path
         leftover.unlink()
     pairs = zip(index["path"], index["sha256"], strict=True)
     arguments = [(Path(path), content, section, stored, folder) for path, content in pairs]
-    return pd.Series(list(in_processes(remove_from_file, arguments, "remove hair")), index.index, float)
+    coverage = pd.Series(list(in_processes(remove_from_file, arguments, "remove hair")), index.index, float)
+    for shard in stored.glob("*/"):
+        cache.remove_old(shard, KEPT_FOR)
+    return coverage
 
 
 def remove_from_file(path: Path, content: str, section: "Hair", stored: Path, folder: Path) -> float:
@@ -54,6 +59,7 @@ def remove_from_file(path: Path, content: str, section: "Hair", stored: Path, fo
     found = entry.read_bytes() if entry.exists() else b""
     if len(found) >= COVERAGE.size:  # a loss of power may leave an empty file
         (coverage,), jpeg = COVERAGE.unpack_from(found), found[COVERAGE.size :]
+        cache.note_use(entry)
     else:
         coverage, jpeg = without_hair(path, section)
         with atomic(entry, shared=True) as partial:

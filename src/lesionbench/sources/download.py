@@ -8,6 +8,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import requests
@@ -20,10 +23,31 @@ ATTEMPTS = 5  # Attempts in a row that bring no new byte, before giving up.
 BACKOFF = 1.0  # Seconds before the second attempt; doubled for each later one.
 TIMEOUT = (15, 60)  # Seconds to connect, and between two bytes.
 CHUNK = 1 << 20  # Bytes read at once, at most.
+LONGEST_WAIT = 300  # Seconds. A server that asks for a longer pause is not waited for.
+ELSEWHERE = (
+    "; what else can be done: save the files of https://doi.org/10.7910/DVN/DBW86T in a browser, as they are, and set "
+    "dataset.mirror to their folder; or set dataset.mirror to the URL or folder of another copy; or set "
+    "dataset.source=folder and dataset.path to the unpacked Kaggle copy"
+)
 
 
 class _DroppedError(Exception):
-    """The transfer ended early; another attempt may get further."""
+    """The transfer ended early; another attempt may get further, after `pause` seconds at least."""
+
+    pause = 0.0
+
+
+def user_agent() -> str:
+    """Return this project's name and version, and where to find it or what it is.
+
+    Harvard Dataverse refuses the name that requests gives itself.
+    """
+    try:
+        found = metadata("lesionbench")
+    except PackageNotFoundError:  # run from its source, not installed
+        return "lesionbench"
+    urls = [url.partition(",")[2].strip() for url in found.get_all("Project-URL") or []]
+    return f"lesionbench/{found['Version']} ({urls[0] if urls else found['Summary']})"
 
 
 def md5_of(path: Path) -> str:
@@ -44,8 +68,9 @@ def fetch(url: str, target: Path, md5: str | None = None) -> None:
         md5: expected MD5, in hex; None skips the check.
 
     Raises:
-        UserError: if the server refuses, cannot be reached or keeps dropping the connection. Also if the MD5 is
-            still wrong after a second, fresh try, and if the file cannot be written (disk full, no permission).
+        UserError: if the server refuses, cannot be reached, sends a web page or keeps dropping the connection. Also if
+            the MD5 is still wrong after a second, fresh try. These say what else can be done. Also if the file cannot
+            be written (disk full, no permission).
     """
     if target.exists() and (md5 is None or md5_of(target) == md5):
         return
@@ -55,6 +80,7 @@ def fetch(url: str, target: Path, md5: str | None = None) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _download(url, part, checked=md5 is not None)
+            _refuse_page(url, part)
             found = md5_of(part)
             if md5 is None or found == md5:
                 os.replace(part, target)
@@ -63,7 +89,17 @@ def fetch(url: str, target: Path, md5: str | None = None) -> None:
             part.unlink()
         except OSError as error:
             raise UserError(f"cannot write {part} while fetching {url}: {error.strerror or error}") from error
-    raise UserError(f"{target.name} from {url} has the MD5 {found} where {md5} is expected, in two tries")
+    raise UserError(f"{target.name} from {url} has the MD5 {found} where {md5} is expected, in two tries{ELSEWHERE}")
+
+
+def _refuse_page(url: str, part: Path) -> None:
+    """Refuse a web page, such as one that asks for a login; no file that is fetched here begins with a tag."""
+    with part.open("rb") as handle:
+        start = handle.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<"):
+        part.unlink()
+        name = part.name.removesuffix(".part")
+        raise UserError(f"{url} did not deliver {name}, but a web page (one that asks for a login?){ELSEWHERE}")
 
 
 def _download(url: str, part: Path, checked: bool) -> None:
@@ -80,16 +116,15 @@ def _download(url: str, part: Path, checked: bool) -> None:
         ) as error:
             reason = error
         except requests.RequestException as error:
-            raise UserError(f"cannot fetch {url}: {error}") from error
+            raise UserError(f"cannot fetch {url}: {error}{ELSEWHERE}") from error
         size = _size(part)
         failures = 1 if size > most else failures + 1
         most = max(most, size)
         if failures >= ATTEMPTS:
             raise UserError(
-                f"cannot fetch {url}: gave up after {failures} attempts in a row ({_in_short(reason)}); "
-                "dataset.mirror can name a copy, as a URL or a folder"
+                f"cannot fetch {url}: gave up after {failures} attempts in a row ({_in_short(reason)}){ELSEWHERE}"
             ) from reason
-        delay = BACKOFF * 2 ** (failures - 1)
+        delay = max(BACKOFF * 2 ** (failures - 1), getattr(reason, "pause", 0.0))
         print(f"{url}: {_in_short(reason)}; trying again in {delay:g} s", file=sys.stderr, flush=True)
         time.sleep(delay)
 
@@ -111,10 +146,16 @@ def _transfer(url: str, part: Path, checked: bool) -> None:
                 return
             part.unlink()
             raise _DroppedError(f"the server has no byte {have}")
+        said = f"the server answered with status {status} {response.reason}".strip()
         if status in (408, 429) or status >= 500:
-            raise _DroppedError(f"the server answered with status {status}")
+            dropped = _DroppedError(said)
+            dropped.pause = _asked_pause(response)
+            if dropped.pause > LONGEST_WAIT:
+                said += f" and asks for a pause of {dropped.pause:,.0f} seconds: run the same command again then"
+                raise UserError(f"cannot fetch {url}: {said}{ELSEWHERE}")
+            raise dropped
         if status not in (200, 206):
-            raise UserError(f"cannot fetch {url}: the server answered with status {status} {response.reason}")
+            raise UserError(f"cannot fetch {url}: {said}{ELSEWHERE}")
         start, total = _extent(response)
         if start not in (0, have):
             part.unlink()
@@ -130,8 +171,20 @@ def _transfer(url: str, part: Path, checked: bool) -> None:
         raise _DroppedError(f"the transfer ended after {_size(part)} of {total} bytes")
 
 
+def _asked_pause(response: requests.Response) -> float:
+    """Return the seconds that the header Retry-After asks for; it holds seconds or a date. Without it they are 0."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked[:9])
+    try:
+        until = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0.0
+    return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
 def _headers(part: Path, have: int, checked: bool) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", "User-Agent": user_agent()}
     tag = _tag_file(part).read_text(encoding="latin-1") if _tag_file(part).exists() else ""
     # Without a tag, only the MD5 could show that the rest belongs to another version of the file.
     if have and (tag or checked):

@@ -1,5 +1,7 @@
 # `make repro` and `make test` set everything up. With .venv activated, plain commands (dvc, mlflow, pytest) work too.
+# Commands have their whole path, as macOS's make does not look for them in the PATH below, which is for their children.
 PYTHON ?= python3
+BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -12,51 +14,64 @@ help:  ## show this list
 
 setup: .venv/ready  ## make .venv with the pinned packages
 
+# The scripts of a .venv name their Python by its whole path: in a moved or copied project it is another's, or none.
+AT_HOME := head -n 2 .venv/bin/dvc 2>/dev/null | grep -qF "$$(cd .venv && pwd -P)/bin/python"
+ifneq ($(wildcard .venv/ready),)
+ifneq ($(shell $(AT_HOME) && echo yes),yes)
+.PHONY: .venv/ready
+endif
+endif
+
 # --no-deps, because the lock lists every package.
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lesionbench needs Python 3.11 or newer (PYTHON=... names another)")'
+	@git rev-parse --verify --quiet HEAD >/dev/null || { echo "error: DVC needs a git repository with a commit, and this \
+	folder is none (a downloaded zip?). Type: git init && git add . && git commit -m start" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: lesionbench needs Python 3.11 or newer, and $(PYTHON) is %d.%d; make PYTHON=python3.12 names another" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) lacks venv or ensurepip; install them \
+	(Debian, Ubuntu: apt install python3-venv), or make PYTHON=... names another Python" >&2; exit 1; }
+	@$(AT_HOME) || rm -rf .venv
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-repro: setup  ## rebuild everything that changed (dvc repro)
-	dvc repro
+repro: setup  ## rebuild everything that changed (ARGS="--force" for dvc repro's options)
+	$(BIN)/dvc repro $(ARGS)
 
 test: setup  ## run the tests, on all cores (ARGS=tests/split for a part)
-	pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: setup  ## check format, imports, types and layers
-	ruff format --check .
-	ruff check .
-	mypy
-	lint-imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup  ## fix format and imports
-	ruff format .
-	ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 compare: setup  ## a short table of the experiments (ARGS="--scores test")
-	python pipeline/experiments.py $(ARGS)
+	$(BIN)/python pipeline/experiments.py $(ARGS)
 
 gather: setup  ## mean and spread over seeds and folds
-	python pipeline/experiments.py --gather $(ARGS)
+	$(BIN)/python pipeline/experiments.py --gather $(ARGS)
 
 leak: setup  ## gather the leak experiment of docs/splits.md
-	python pipeline/leak.py $(ARGS)
+	$(BIN)/python pipeline/leak.py $(ARGS)
 
 bench: setup  ## measure speed, into benchmarks/README.md (ARGS=hair for a part)
-	PYTHONPATH=src:. python -m benchmarks.run $(ARGS)
+	PYTHONPATH=src:. $(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: setup  ## write docs/reference.md and the API pages, docs/api/index.html
-	python docs/reference.py
-	pdoc --docformat google --output-directory docs/api lesionbench
+	$(BIN)/python docs/reference.py
+	$(BIN)/pdoc --docformat google --output-directory docs/api lesionbench
 
-ui: setup  ## open MLflow's comparison of backbones
-	mlflow ui
+ui: setup  ## open MLflow's comparison of backbones (ARGS="--port 5001")
+	$(BIN)/python pipeline/ui.py $(ARGS)
 
 track: setup  ## bring MLflow up to date from the files
-	python pipeline/track.py
+	$(BIN)/python pipeline/track.py
 
 lock:  ## pin the newest allowed versions again (needs uv)
 	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra dev \

@@ -24,7 +24,7 @@ SHOWN = ("balanced_accuracy", "roc_auc", "average_precision", "log_loss", "melan
 def read(experiment: str, split: str, backbone: str = "efficientnet_lite0") -> pd.DataFrame:
     """Read an experiment's predictions on `split`, with balanced decisions."""
     table = tables.read_predictions(experiment, "diagnosis", backbone, "balanced", split)
-    if table is None or table.empty:
+    if table is None or table.empty or not tables.ended(experiment):
         sys.exit(f"{experiment} has no predictions on {split}")
     return table
 

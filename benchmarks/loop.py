@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks import data
 from lesionbench import pack, params
-from lesionbench.core import process
+from lesionbench.core import machine, process
 from lesionbench.core.files import read_yaml
 from lesionbench.learn import augment, batches, training
 from lesionbench.networks import backbones
@@ -61,7 +61,7 @@ def bare(name: str, section: params.Train, size: int, steps: int) -> float:
     targets = torch.randint(0, CLASSES, (section.batch_size,), device=device)
     mean, std = torch.tensor(made.mean, device=device), torch.tensor(made.std, device=device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=section.learning_rate)
-    mixed = training.auto_precision(section.precision, section.accelerator) == "bf16-mixed"
+    mixed = training.auto_precision(section.precision, machine.device(section.accelerator)) == "bf16-mixed"
     for step in range(WARM + steps):
         if step == WARM:
             synchronise()
@@ -82,8 +82,9 @@ def trained(name: str, section: params.Train, array: Path, policy: list[dict], s
     images = section.batch_size * (WARM + steps)
     labels = np.arange(images) % CLASSES
     rows = np.arange(images) % len(pixels)
-    workers = training.auto_workers(section.workers)
-    train = batches.loader(batches.PackedImages(array, rows, labels, policy, 1), section.batch_size, workers, True)
+    pin = machine.device(section.accelerator) == "cuda"
+    workers = batches.choose_workers(section.workers, section.batch_size, pixels.shape[1])
+    train = batches.loader(batches.PackedImages(array, rows, labels, policy, 1), section.batch_size, workers, True, pin)
     val = batches.loader(batches.PackedImages(array, rows[:CLASSES], labels[:CLASSES], [], 1), CLASSES, 0, False)
     made = backbones.build(name, CLASSES, pixels.shape[1])
     with mock.patch.object(training, "History", Timed), tempfile.TemporaryDirectory() as checkpoints:
@@ -133,7 +134,7 @@ def main(*given: str) -> None:
                 )
                 rows.append((*row, "0.95", peak))
     device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} cores, {platform.machine()}"
-    precision = training.auto_precision(section.precision, section.accelerator)
+    precision = training.auto_precision(section.precision, machine.device(section.accelerator))
     told = f"{arguments.size} px, batches of {arguments.batch}, {precision}, {arguments.steps} steps; {device}."
     print(f"{source} {told}\n")
     print(data.table(("images/s", "train", "bare loop", "ratio", "goal", "peak GiB" if gpu else ""), rows))

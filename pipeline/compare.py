@@ -3,8 +3,9 @@
 Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses.
 Writes metrics/compare/<task>.json, the paired differences and the ensemble, and reports/compare/<task>/, the figures:
 of test, or of val while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because
-`dvc plots diff` shows them to whoever chooses between experiments. This stage logs the scores of all backbones to
-MLflow, because loading MLflow takes longer than evaluating one backbone on the phantom.
+`dvc plots diff` shows them to whoever chooses between experiments. Results of dropped tasks and backbones leave the
+folders that this stage depends on. This stage logs the scores of all backbones to MLflow, because loading MLflow takes
+longer than evaluating one backbone on the phantom.
 """
 
 from lesionbench.core import process
@@ -15,7 +16,7 @@ def main(task: str) -> None:
     from typing import Any
 
     from lesionbench import figures, params, results, schemas
-    from lesionbench.core import files, tasks
+    from lesionbench.core import files, leftovers, tasks
     from lesionbench.evidence import compare, curves, names, predictions
     from lesionbench.tracking import runs
 
@@ -23,20 +24,23 @@ def main(task: str) -> None:
     config = params.load(*declared, "train.monitor")
     free = config.split.holdout_source is not None
     classes, backbones, section = tasks.classes_of(task), config.backbones, config.evaluate
+    for folder in ("data/predictions", "metrics/evaluate", "metrics/train"):
+        leftovers.remove(folder, config.tasks, backbones)
     evaluations = {b: results.read(results.Evaluation, f"metrics/evaluate/{task}/{b}.json").plain() for b in backbones}
     trainings = {b: results.read(results.Training, f"metrics/train/{task}/{b}.json").plain() for b in backbones}
     every = {b: files.read_csv(f"data/predictions/{task}/{b}.csv") for b in backbones}
     compare.check_alike(every)
+    options: dict[str, Any] = {"free_test": free, "lesion": results.read(results.Split, "metrics/split.json").lesion}
     found: dict[str, Any] = {"leaky": config.leaky, "chosen": compare.choose(task, evaluations)}
     scores = dict(evaluations)
     if len(every) > 1:
         every[names.ENSEMBLE], temperature, biases = compare.ensemble(every, task)
-        made = predictions.evaluate(every[names.ENSEMBLE], task, section, config.seed, free_test=free)
+        made = predictions.evaluate(every[names.ENSEMBLE], task, section, config.seed, **options)
         found["ensemble"] = {**made, "leaky": config.leaky, "temperature": temperature, "biases": biases}
         scores[names.ENSEMBLE] = found["ensemble"]
     if task == "melanoma" and "diagnosis" in config.tasks:
         tables = {b: files.read_csv(f"data/predictions/diagnosis/{b}.csv") for b in backbones}
-        found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, free_test=free)
+        found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
     free = free and split == "test"

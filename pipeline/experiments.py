@@ -43,10 +43,11 @@ def main(*options: str) -> None:
     if made.empty:
         opened = "; the test split is sealed until `dvc exp run -S evaluate.test=open`" if split == "test" else ""
         print(f"No experiment has scores on {split} yet{opened or '; `dvc exp run -S train.epochs=5` makes one'}.")
-    for state in ("Running", "Queued", "Failed"):
+    hints = {"Failed": " (why: dvc queue logs NAME)", tables.PARTIAL: " (the scores there are of another run)"}
+    for state in ("Running", "Queued", "Failed", tables.PARTIAL):
         names = table.loc[table["state"].eq(state), "experiment"].unique()
         if len(names):
-            print(f"{state.lower()}: {', '.join(names)}" + (" (why: dvc queue logs NAME)" if state == "Failed" else ""))
+            print(f"{state.lower()}: {', '.join(names)}{hints.get(state, '')}")
     if split == "val":
         print("Choose by these; --scores test shows the test split, to be opened once the choice is made.")
     elif not arguments.gather:

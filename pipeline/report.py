@@ -1,8 +1,9 @@
 """Render the report and summarise the scores of all backbones.
 
 Reads the numbers in metrics/ and the figures in reports/, the leak experiment in docs/, and params.yaml. Writes
-reports/index.html, one self-contained page, and metrics/summary.json for `dvc metrics` and `dvc exp show`. This stage
-computes no scores, so the report cannot differ from the results of the other stages.
+reports/index.html, one self-contained page, and metrics/summary.json for `dvc metrics` and `dvc exp show`. Results of
+dropped tasks and backbones leave those folders. This stage computes no scores, so the report cannot differ from the
+results of the other stages.
 """
 
 from lesionbench.core import process
@@ -12,11 +13,15 @@ def main() -> None:
     from pathlib import Path
 
     from lesionbench import params, results
-    from lesionbench.core import files
+    from lesionbench.core import files, leftovers
     from lesionbench.report import inputs, page, parameters, summary
 
     config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
+    for folder in ("metrics/evaluate", "metrics/explain", "metrics/train", "reports/gradcam"):
+        leftovers.remove(folder, config.tasks, config.backbones)
+    for folder in ("metrics/compare", "metrics/plots", "reports/compare"):
+        leftovers.remove(folder, config.tasks)
     found = inputs.read_found(metrics)
     tasks = inputs.read_tasks(metrics, config.tasks, config.backbones)
     dataset, leaky = found["index"]["dataset"], found["split"]["leaky"]

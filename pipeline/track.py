@@ -12,11 +12,14 @@ def main() -> None:
     from typing import Any
 
     from lesionbench import params, results
-    from lesionbench.core import errors
+    from lesionbench.core import errors, files
+    from lesionbench.experiments import own
     from lesionbench.networks import model_file
     from lesionbench.tracking import runs, store
 
     config = params.load()
+    raw = files.read_yaml("params.yaml")
+    lock = files.read_yaml("dvc.lock") if Path("dvc.lock").exists() else {}
     dataset = results.read(results.Index, "metrics/index.json").dataset
     for task in config.tasks:
         for backbone in config.backbones:
@@ -31,6 +34,9 @@ def main() -> None:
             keys = {described["train_key"], trained.train_key, evaluated.train_key}
             if len(keys) > 1:
                 print(f"{task} {backbone}: model and results are of different trainings; `dvc repro` mends that")
+                continue
+            if not own.is_own(lock, raw, str(paths[1])):
+                print(f"{task} {backbone}: trained or scored with other parameters than now; `dvc repro` mends that")
                 continue
             tracked = {**params.of_data(config), **described["settings"], "leaky": evaluated.leaky}
             try:

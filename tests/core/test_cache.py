@@ -1,13 +1,18 @@
 """The cache: where it lies, who may use an entry, what leaves it, and the keys of its entries."""
 
+import errno
+import fcntl
 import os
 import re
+import tempfile
 import time
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import children
 import pytest
+from filelock import FileLock, Timeout
 
 from lesionbench.core import cache
 
@@ -55,6 +60,57 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("DVC_ROOT")
     monkeypatch.chdir(tmp_path)
     assert cache.folder("hair").resolve() == (tmp_path / ".cache" / "hair").resolve()
+
+
+def test_a_relative_cache_lies_in_the_project_s_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a queued experiment, which runs in another folder."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("LESIONBENCH_CACHE", "../shared")
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    assert cache.folder("hair").resolve() == (tmp_path.parent / "shared/hair").resolve()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LESIONBENCH_CACHE", "~/shared")
+    assert cache.folder("hair") == tmp_path / "home/shared/hair"
+
+
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+from pathlib import Path
+real, lockless, code = fcntl.flock, sys.argv[1], getattr(errno, sys.argv[2])
+
+def flock(file, operation):
+    number = file if isinstance(file, int) else file.fileno()
+    if os.readlink(f"/proc/self/fd/{number}").startswith(lockless):
+        raise OSError(code, os.strerror(code))
+    return real(file, operation)
+
+fcntl.flock = flock
+from lesionbench.core.cache import alone
+with alone(Path(lockless, "entry")):
+    print("in")
+    input()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="tells files by Linux's /proc")
+@pytest.mark.parametrize("code", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def test_where_files_cannot_be_locked_nobody_waits_for_the_dead(tmp_path: Path, code: str) -> None:
+    """A lock file stays there from other times; a killed process leaves no lock, and a living one still has it."""
+    temporary, folder = tmp_path / "tmp", tmp_path / "share"
+    temporary.mkdir()
+    folder.mkdir()
+    (folder / "entry.lock").touch()
+    with children.start(WITHOUT_LOCKS, str(folder), code, TMPDIR=str(temporary)) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "in\n"
+        with children.start(WITHOUT_LOCKS, str(folder), code, TMPDIR=str(temporary)) as second:
+            assert second.stdout
+            assert second.stderr
+            assert "waiting for another process" in second.stderr.readline()
+            first.kill()
+            assert second.stdout.readline() == "in\n"
+            second.communicate("\n")
 
 
 KEPT = "lesionbench.hair.remove.without_hair"
@@ -111,3 +167,54 @@ def test_what_another_process_removes_meanwhile_is_no_fault(tmp_path: Path, monk
     cache.remove_old(tmp_path)
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+def refuse_locks(monkeypatch: pytest.MonkeyPatch, code: int, below: Path) -> None:
+    """Answer like a file system without locks for files below a folder."""
+    flock = fcntl.flock
+
+    def refusing(file: Any, operation: int) -> None:
+        number = file if isinstance(file, int) else file.fileno()
+        if Path(os.readlink(f"/proc/self/fd/{number}")).is_relative_to(below):
+            raise OSError(code, os.strerror(code))
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", refusing)
+
+
+NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("code", NO_LOCKS)
+def test_without_locks_beside_the_cache_the_temporary_folder_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A lock's file that a killed process left is not waited for, and two processes still exclude each other."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    refuse_locks(monkeypatch, code, tmp_path / "cache")
+    (tmp_path / "cache" / "hair.lock").touch()
+    with cache.alone(tmp_path / "cache" / "hair"):
+        (place,) = (tmp_path / "temporary").iterdir()
+        with pytest.raises(Timeout):
+            FileLock(place).acquire(blocking=False)
+    FileLock(place).acquire(blocking=False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("code", NO_LOCKS)
+def test_where_nothing_can_be_locked_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    refuse_locks(monkeypatch, code, Path("/"))
+    (tmp_path / "hair.lock").touch()
+    with cache.alone(tmp_path / "hair"):
+        assert "let no other process use" in capsys.readouterr().err
+
+
+def test_the_cache_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LESIONBENCH_CACHE", "~/cache")
+    assert cache.folder("hair") == tmp_path / "cache" / "hair"

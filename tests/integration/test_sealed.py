@@ -39,6 +39,7 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
             table = table if opened else drawn_results.sealed(table)
             files.write_csv(tmp_path / f"data/predictions/{task}/{backbone}.csv", table)
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "metrics/split.json", tmp_path / "metrics")
     run(tmp_path, "compare.py", "melanoma")
     found: dict[str, Any] = files.read_json(tmp_path / "metrics/compare/melanoma.json")
     assert found["split"] == ("test" if opened else "val")

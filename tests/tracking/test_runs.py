@@ -49,8 +49,10 @@ def values(run: Any, metric: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in runs.connect().get_metric_history(run.info.run_id, metric)]
 
 
-def train(dataset: str, model: Path, key: str = "k1", epochs: int = 2, fail_at: int | None = None) -> None:
-    with runs.training_run(dataset, "melanoma", "resnet50", key, SETTINGS) as run:
+def train(
+    dataset: str, model: Path, key: str = "k1", epochs: int = 2, fail_at: int | None = None, first: bool = True
+) -> None:
+    with runs.training_run(dataset, "melanoma", "resnet50", key, SETTINGS, first) as run:
         history = [{"epoch": n, "train_loss": 1.0 / (n + 1), "val_roc_auc": 0.5 + n / 10} for n in range(epochs)]
         for epoch, row in enumerate(history):
             if epoch == fail_at:
@@ -120,6 +122,36 @@ def test_a_sealed_test_reaches_no_store(model: Path) -> None:
     runs.log_evaluations("sealed", "melanoma", {"resnet50": EVALUATION})
     (run,) = runs_of("sealed")
     assert run.data.metrics["test_roc_auc"] == 0.9
+
+
+@pytest.mark.usefixtures("store")
+def test_names_that_mlflow_refuses_cost_no_score(model: Path) -> None:
+    """Folders give cohorts and datasets their names; MLflow takes all scores of a request, or none."""
+    dataset = "Kohorte (A & B) #1 100%"
+    train(dataset, model)
+    external = {"derm7pt (clinic)": {"roc_auc": 0.7}, "derm7pt [clinic]": {"roc_auc": 0.6}, "test": {"roc_auc": 0.1}}
+    many = {f"clinic {n}": {f"m{i}": i / 100 for i in range(40)} for n in range(30)}
+    evaluation = {**EVALUATION, "external": {**external, **many}}
+    for _ in range(2):
+        runs.log_evaluations(dataset, "melanoma", {"resnet50": evaluation})
+    (run,) = runs_of(dataset)
+    found = run.data.metrics
+    assert found["val_roc_auc"] == 0.85
+    assert found["test_roc_auc"] == 0.9
+    assert sorted(value for name, value in found.items() if name.startswith("derm7pt_clinic-")) == [0.6, 0.7]
+    assert [value for name, value in found.items() if name.startswith("test-")] == [0.1]
+    assert sum(name.startswith("clinic ") for name in found) == 1200
+    assert [entry.path for entry in runs.connect().list_artifacts(run.info.run_id)] == [model.name]
+
+
+@pytest.mark.usefixtures("store")
+def test_many_and_long_parameters_are_all_logged() -> None:
+    params = {**{f"key{n}": n for n in range(150)}, "dataset.external": ["a clinic"] * 2000}
+    with runs.training_run("params", "melanoma", "resnet50", "k1", params):
+        pass
+    (run,) = runs_of("params")
+    assert run.data.params["key149"] == "149"
+    assert "letters, SHA-256" in run.data.params["dataset.external"]
 
 
 @pytest.mark.usefixtures("store")
@@ -256,9 +288,8 @@ def test_an_undefined_metric_does_not_stop_the_others() -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_other_processes_of_a_training_log_nothing(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    train("nine", model)
+def test_other_processes_of_a_training_log_nothing(model: Path) -> None:
+    train("nine", model, first=False)
     assert runs_of("nine") == []
 
 

@@ -1,27 +1,33 @@
 """Cache folders, whose entries are complete or absent. No output depends on what a cache holds."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lesionbench.core import meaning
+from lesionbench.core.root import root
+
+# What a file system without locks answers; ENOLCK comes from NFS without its lock service.
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 
 
 def folder(name: str) -> Path:
     """Return the folder `name` of the cache; a missing one is made.
 
-    The cache is $LESIONBENCH_CACHE if set, else .cache in $DVC_ROOT, else .cache in the current folder.
+    The cache is $LESIONBENCH_CACHE if set, else .cache. A relative one lies in the project's root, also in a queued
+    experiment.
     """
-    root = os.environ.get("LESIONBENCH_CACHE") or Path(os.environ.get("DVC_ROOT", ".")) / ".cache"
-    found = Path(root) / name
+    found = root() / Path(os.environ.get("LESIONBENCH_CACHE") or ".cache").expanduser() / name
     found.mkdir(parents=True, exist_ok=True)
     return found
 
@@ -53,12 +59,17 @@ def key(function: str, packages: Sequence[str], *parts: Any) -> str:
 def alone(folder: Path) -> Iterator[None]:
     """Let one process at a time use `folder`; the others wait.
 
-    The operating system frees the lock when the process ends, even if it was killed.
+    The operating system frees the lock when the process ends, even if it was killed. Where no file system has locks,
+    nobody waits, and one line says so.
     """
     from filelock import FileLock, Timeout
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    place = lock_place(folder.with_name(f"{folder.name}.lock"))
+    if place is None:
+        print(f"no file here can be locked: let no other process use {folder} meanwhile", file=sys.stderr, flush=True)
+        yield
+        return
+    lock = FileLock(place)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -71,8 +82,61 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def lock(path: Path, timeout: float) -> AbstractContextManager[Any]:
+    """A lock between processes whose file is `path`, or lies where `lock_place` says; `timeout` is in seconds."""
+    from filelock import FileLock
+
+    place = lock_place(path)
+    return nullcontext() if place is None else FileLock(place, timeout=timeout)
+
+
+def lock_place(path: Path) -> Path | None:
+    """Return where a lock for `path` may lie: there, or else in the system's folder for temporary files.
+
+    Some network file systems have no locks. A file whose existence is the lock would be no way out: that of a killed
+    process would be waited for, and nothing tells on which machine or in which container it ran. In the other folder,
+    only processes of one machine see each other.
+
+    Returns:
+        None if neither file system has locks.
+    """
+    own = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    for place in (
+        path,
+        Path(tempfile.gettempdir()) / f"lesionbench-{os.getuid() if hasattr(os, 'getuid') else 0}-{own}.lock",
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if _has_locks(place):
+            return place
+    return None
+
+
+def _has_locks(path: Path) -> bool:
+    """Tell whether the file system of `path` has locks; the file is made."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which always has
+        return True
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # somebody holds it
+            return True
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return False
+            raise
+    return True
+
+
+def note_use(entry: Path) -> None:
+    """Keep `entry` from being removed as old for a while."""
+    with suppress(PermissionError):  # another user's, in a shared cache
+        os.utime(entry)
+
+
 def remove_old(folder: Path, days: float = 30) -> None:
-    """Remove the entries of the cache folder `folder` to which nothing was written for `days` days.
+    """Remove the entries of the cache folder `folder` that were neither written nor noted as used for `days` days.
 
     Abandoned work, such as checkpoints of interrupted trainings, would otherwise fill the disk. Locks stay: of two
     processes that wait for a deleted one, both could go on at once.
@@ -80,7 +144,7 @@ def remove_old(folder: Path, days: float = 30) -> None:
     for entry in folder.iterdir():
         if entry.suffix == ".lock":
             continue
-        with suppress(FileNotFoundError):  # another process may remove an entry meanwhile
+        with suppress(FileNotFoundError, PermissionError):  # another process may remove an entry meanwhile
             if time.time() - entry.stat().st_mtime <= days * 86_400:
                 continue
             if entry.is_dir():

@@ -13,10 +13,12 @@ from lesionbench.core.tasks import classes_of
 from lesionbench.evidence.decisions import decide
 from lesionbench.evidence.names import ENSEMBLE, HEADLINE
 from lesionbench.evidence.predictions import prior, probabilities
+from lesionbench.experiments.own import is_own
 
 METRICS = ("roc_auc", "balanced_accuracy", "average_precision", "recall", "log_loss")
 WORKSPACE = "workspace"
 SUMMARY = "metrics/summary.json"
+PARTIAL = "Partial"
 
 
 def parameter_names(params: Mapping[str, Any]) -> list[str]:
@@ -32,7 +34,8 @@ def read(commits: int) -> list[dict[str, Any]]:
     """Rows of `dvc.api.exp_show` for the workspace and the last `commits` commits with their experiments.
 
     Each row that ended in success has its metrics/summary.json as `summary`, and None where there is none. DVC shows a
-    queued, running or failed experiment with the scores of the commit that it started from: here it has none.
+    queued, running or failed experiment with the scores of the commit that it started from: here it has none. Neither
+    have an experiment of a part of the pipeline, and a workspace whose run did not end. Their state is PARTIAL.
 
     Raises:
         UserError: if DVC cannot list them.
@@ -45,9 +48,19 @@ def read(commits: int) -> list[dict[str, Any]]:
     except DvcException as error:
         raise UserError(f"DVC cannot list the experiments: {error}") from None
     for row in rows:
-        text = read_text(row["Experiment"] or row["rev"], SUMMARY) if succeeded(row) else None
+        text = read_text(row["rev"], SUMMARY) if succeeded(row) else None
+        if text is not None and not ended(row["rev"]):
+            text, row["State"] = None, PARTIAL
         row["summary"] = None if text is None else json.loads(text)
     return rows
+
+
+def ended(revision: str) -> bool:
+    """Whether all of the pipeline ran with the parameters of an experiment, commit or workspace; see `own.is_own`."""
+    from ruamel.yaml import YAML
+
+    lock, params = (YAML(typ="safe").load(read_text(revision, name) or "") for name in ("dvc.lock", "params.yaml"))
+    return is_own(lock or {}, params or {}, SUMMARY)
 
 
 def succeeded(row: Mapping[str, Any]) -> bool:
@@ -57,12 +70,17 @@ def succeeded(row: Mapping[str, Any]) -> bool:
 
 def read_text(revision: str, path: str) -> str | None:
     """The text of `path` as it was in an experiment or commit; None where neither git nor DVC's cache has it."""
+    import subprocess
+
     import dvc.api
     from dvc.exceptions import DvcException
 
     try:
         if revision == WORKSPACE:
             return Path(path).read_text(encoding="utf-8")
+        shown = subprocess.run(["git", "show", f"{revision}:./{path}"], capture_output=True, check=False)
+        if shown.returncode == 0:  # git takes milliseconds, DVC most of a second
+            return shown.stdout.decode()
         return str(dvc.api.read(path, rev=revision, encoding="utf-8"))
     except (DvcException, OSError):
         return None
@@ -102,10 +120,10 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         split: whose scores: "val" or "test".
 
     Returns:
-        Columns experiment, commit (where the experiment started), state (Success, Queued, Running, Failed), leaky,
-        task, backbone, val (the task's HEADLINE on val, by which one chooses), METRICS (float, NaN where undefined),
-        low and high (95 % interval of the HEADLINE on this split), and one text column per parameter. An experiment
-        without scores on this split has one row, with task and backbone None.
+        Columns experiment, commit (where the experiment started), state (Success, Queued, Running, Failed, Partial),
+        leaky, task, backbone, val (the task's HEADLINE on val, by which one chooses), METRICS (float, NaN where
+        undefined), low and high (95 % interval of the HEADLINE on this split), and one text column per parameter. An
+        experiment without scores on this split has one row, with task and backbone None.
     """
     found, commit = [], ""
     for row in rows:

@@ -8,21 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lesionbench.core.process import first_process
-from lesionbench.tracking.store import connect, is_server, lock, root, uri, warn
+from lesionbench.core.root import root
+from lesionbench.tracking.names import safe, shortened
+from lesionbench.tracking.store import artifact_folder, connect, lock, warn
 
 RETRY_AFTER = 600  # Seconds until a training tries a failed store again.
+BATCH = 100  # parameters or metrics in one request; MLflow takes no more parameters
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for trainings, not for language models
 
 
 def experiment_id(client: Any, name: str) -> str:
-    """The id of the experiment `name`, created or restored if needed. Without a server its artefacts go to mlruns/."""
+    """The id of the experiment `name`, created or restored if needed."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        folder = None if is_server(uri()) else (root() / "mlruns" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=folder))
+            return str(client.create_experiment(name, artifact_location=artifact_folder(name), tags=KIND))
         except MlflowException:  # created by another process meanwhile, or impossible to create
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -79,16 +81,19 @@ class TrainingRun:
 
 @contextmanager
 def training_run(
-    dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any]
+    dataset: str, task: str, backbone: str, train_key: str, params: Mapping[str, Any], first: bool = True
 ) -> Iterator[TrainingRun]:
-    """Yield the run of a training: the interrupted run or a new one. An exception marks the run as failed or killed."""
+    """Yield the run of a training: the interrupted run or a new one. An exception marks the run as failed or killed.
+
+    Of several processes of one training only the `first` logs.
+    """
 
     def find(client: Any) -> str:
         run_id = ensure_run(client, dataset, task, backbone, train_key, params)
         client.update_run(run_id, status="RUNNING")
         return run_id
 
-    run = TrainingRun(find if first_process() else None)
+    run = TrainingRun(find if first else None)
     run.update()
     try:
         yield run
@@ -128,16 +133,19 @@ def _log_params(client: Any, run_id: str, params: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
     known = client.get_run(run_id).data.params
-    new = [Param(name, str(value)) for name, value in params.items() if name not in known]
-    client.log_batch(run_id, params=new)
+    new = [Param(name, shortened(str(value))) for name, value in params.items() if name not in known]
+    for start in range(0, len(new), BATCH):
+        client.log_batch(run_id, params=new[start : start + BATCH])
 
 
 def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float | None], step: int = 0) -> None:
-    """Log metrics in one request. Undefined metrics (None) are left out."""
+    """Log metrics. Undefined metrics (None) are left out."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    client.log_batch(run_id, [Metric(name, value, now, step) for name, value in metrics.items() if value is not None])
+    new = [Metric(name, value, now, step) for name, value in metrics.items() if value is not None]
+    for start in range(0, len(new), BATCH):
+        client.log_batch(run_id, new[start : start + BATCH])
 
 
 def bring_up_to_date(
@@ -183,12 +191,13 @@ def log_scores(client: Any, run_id: str, evaluation: Mapping[str, Any]) -> None:
     MLflow's table shows the calibrated scores of the kept epoch, and not the raw ones of the last epoch.
     """
     known = client.get_run(run_id).data.metrics
-    parts = {"val": evaluation["val"], "test": evaluation["test"] or {}, **evaluation["external"]}
+    parts = {"val": evaluation["val"], "test": evaluation["test"] or {}}
+    parts |= {safe(cohort, taken=("val", "test", "train")): found for cohort, found in evaluation["external"].items()}
     scores = {
         f"{part}_{name}": value
         for part, found in parts.items()
         for name, value in found.items()
-        if isinstance(value, int | float)
+        if isinstance(value, int | float) and not isinstance(value, bool)  # MLflow refuses the whole request
     }
     epochs = [point.step for point in client.get_metric_history(run_id, "train_loss")]
     step = max(epochs) + 1 if epochs else 0

@@ -6,12 +6,23 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+from lesionbench.core import cache
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic
+from lesionbench.core.root import root
+from lesionbench.tracking.names import safe
 
 ANSWER_WITHIN = 5  # Seconds to wait for a server's first answer.
 LOCKED_FOR = 60  # Seconds at most to wait for another process that creates the database.
+# Where MLflow's database says in which folder artefacts lie.
+PLACES = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
 
 
 def failure(error: Exception) -> str:
@@ -54,11 +65,6 @@ def connect() -> Any:
     return client
 
 
-def root() -> Path:
-    """The project's root, also within a queued DVC experiment, which runs in another folder."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
 def uri() -> str:
     """The store's address: $MLFLOW_TRACKING_URI or mlflow.db. A relative database path starts at the project's root."""
     found = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
@@ -69,6 +75,15 @@ def uri() -> str:
     return found
 
 
+def artifact_folder(experiment: str) -> str | None:
+    """Where a new experiment keeps its artefacts: in mlruns/ beside the database, or where the server says (None)."""
+    where = uri()
+    if is_server(where):
+        return None
+    beside = Path(where.removeprefix("sqlite:///")).parent if where.startswith("sqlite:///") else root()
+    return (beside / "mlruns" / safe(experiment)).as_uri()
+
+
 def is_server(address: str) -> bool:
     """Whether the store is a server, which also keeps the models."""
     return address.startswith(("http://", "https://", "databricks"))
@@ -76,9 +91,7 @@ def is_server(address: str) -> bool:
 
 def lock() -> Any:
     """A lock between processes, held to create the database or a run."""
-    from filelock import FileLock
-
-    return FileLock(root() / ".mlflow.lock", timeout=LOCKED_FOR)
+    return cache.lock(root() / ".mlflow.lock", timeout=LOCKED_FOR)
 
 
 def _check_alive(address: str) -> None:
@@ -112,3 +125,28 @@ def _check_database(path: Path) -> None:
             MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA schema_version")
+        if path == root() / "mlflow.db":
+            _find_artefacts(database)
+
+
+def _find_artefacts(database: Any) -> None:
+    """Let the database of a copied or moved project name the project's own mlruns/.
+
+    MLflow keeps absolute paths, so a copy would read the models of the original, and write its own there.
+    """
+    places = database.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
+    found = set()
+    for number, name, place in places:
+        before, _, last = str(place).rpartition("/mlruns/")
+        if unquote(last) in (str(number), name, safe(name)):  # others are of the user's choice
+            found.add(before)
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    for before in found - {str(root()), root().as_uri()}:
+        now = root().as_uri() if before.startswith("file:") else str(root())
+        for table, column in PLACES.items():
+            if table in tables:
+                database.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE instr({column}, ?) = 1",
+                    (now, len(before) + 1, f"{before}/mlruns/"),
+                )
+    database.commit()

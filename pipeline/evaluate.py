@@ -1,9 +1,9 @@
 """Calibrate and score one trained backbone: python pipeline/evaluate.py TASK BACKBONE.
 
-Reads data/pixels.npy, data/split.csv and the model. Writes data/predictions/<task>/<backbone>.csv, calibrated
-predictions of val, test and external images, and metrics/evaluate/<task>/<backbone>.json, their scores. Calibration,
-decisions and thresholds use only the validation split, so the test scores stay honest. While evaluate.test seals
-them, test and external images are not even predicted.
+Reads data/pixels.npy, data/split.csv, metrics/split.json (whether groups are patients) and the model. Writes
+data/predictions/<task>/<backbone>.csv, calibrated predictions of val, test and external images, and
+metrics/evaluate/<task>/<backbone>.json, their scores. Calibration, decisions and thresholds use only the validation
+split, so the test scores stay honest. While evaluate.test seals them, test and external images are not even predicted.
 """
 
 from lesionbench.core import process
@@ -15,20 +15,22 @@ def main(task: str, backbone: str) -> None:
     import numpy as np
 
     from lesionbench import params, results, schemas
-    from lesionbench.core import files, tasks
+    from lesionbench.core import files, machine, tasks
     from lesionbench.evidence import predictions
     from lesionbench.networks import model_file
-    from lesionbench.networks.predict import auto_device, predict
+    from lesionbench.networks.predict import predict
 
-    config = params.load("seed", "evaluate", "split.scheme", "split.holdout_source")
+    config = params.load("seed", "evaluate", "split.scheme", "split.holdout_source", "train.accelerator")
     split = files.read_csv("data/split.csv")
     rows = predictions.scored_rows(split, predictions.is_open(config.evaluate.test, tasks.trainable_cohort(split)))
     made, described = model_file.load_model(Path(f"models/{task}/{backbone}.safetensors"))
     pixels = np.load("data/pixels.npy", mmap_mode="r")
-    logits = predict(made, pixels, rows, config.evaluate.batch_size, auto_device())
+    device = machine.device(config.train.accelerator)
+    logits = predict(made, pixels, rows, config.evaluate.batch_size, device, config.evaluate.views)
     table, temperature, biases = predictions.calibrate(split.iloc[rows], logits, task)
     free = config.split.holdout_source is not None
-    found = predictions.evaluate(table, task, config.evaluate, config.seed, free_test=free)
+    lesion = results.read(results.Split, "metrics/split.json").lesion
+    found = predictions.evaluate(table, task, config.evaluate, config.seed, free_test=free, lesion=lesion)
     found |= {"leaky": config.leaky, "temperature": temperature, "biases": biases}
     found |= {"train_key": described["train_key"]}
     checked = schemas.check("predictions", table, tasks.classes_of(task))

@@ -15,11 +15,11 @@ def main(task: str, backbone: str) -> None:
     import numpy as np
 
     from lesionbench import figures, params, results
-    from lesionbench.core import files, tasks
+    from lesionbench.core import files, machine, tasks
     from lesionbench.evidence import explain, predictions
     from lesionbench.networks import model_file
 
-    config = params.load("seed", "explain", "evaluate.decision", "evaluate.cost")
+    config = params.load("seed", "explain", "evaluate.decision", "evaluate.cost", "train.accelerator")
     made, described = model_file.load_model(Path(f"models/{task}/{backbone}.safetensors"))
     predicted = files.read_csv(f"data/predictions/{task}/{backbone}.csv")
     called = predictions.called(predicted, task, config.evaluate)
@@ -27,8 +27,9 @@ def main(task: str, backbone: str) -> None:
     rows = explain.choose_rows(predicted, index, classes, called, config.explain, config.seed)
     pixels = np.load("data/pixels.npy", mmap_mode="r")
     blank = explain.untrained(described, pixels[rows["row"][: explain.NORMALISED_ON]], config.seed)
-    name = f"{backbone}, task {task}"
-    found, figure = explain.explain(made, blank, rows, pixels, config.explain, config.seed, name)
+    name, device = f"{backbone}, task {task}", machine.device(config.train.accelerator)
+    fit = described["settings"]["fit"]  # type: ignore[index]
+    found, figure = explain.explain(made, blank, rows, pixels, config.explain, config.seed, name, device, fit)
     explained = results.Explanation.model_validate({"layer": made.cam_layer, **found})
     results.write(f"metrics/explain/{task}/{backbone}.json", explained)
     figures.save(figure, Path(f"reports/gradcam/{task}/{backbone}.webp"))

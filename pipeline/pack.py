@@ -13,9 +13,11 @@ def main() -> None:
     from lesionbench import images, pack, params
     from lesionbench.core import files
 
-    size = params.load("pixels").pixels.size
-    paths = images.without_hair(files.read_csv("data/index.csv"), Path("data/hairless"))
-    pack.pack_images(paths, size, Path("data/pixels.npy"))
+    pixels, index = params.load("pixels").pixels, files.read_csv("data/index.csv")
+    for line in pack.other_shapes(index):
+        print(line)
+    paths = images.without_hair(index, Path("data/hairless"))
+    pack.pack_images(paths, pixels.size, Path("data/pixels.npy"), pixels.fit, pixels.colour)
 
 
 if __name__ == "__main__":

@@ -14,34 +14,38 @@ def main(task: str, backbone: str) -> None:
     from pathlib import Path
 
     from lesionbench import params, results
-    from lesionbench.core import cache, errors, files, meaning, tasks
+    from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
     from lesionbench.tracking import runs
 
     config = params.load("seed", "pixels", "train", "split.scheme")
+    train = config.train.of(backbone)
+    machine.check(train)
     tasks.classes_of(task)
+    root.bring("weights")
     split, pixels = files.read_csv("data/split.csv"), Path("data/pixels.npy")
     policy = results.read(results.Augmentation, "data/augmentation.json").model_dump()
-    inputs = finished.Inputs(task, backbone, config.seed, config.pixels.size, config.train, policy, split, pixels)
+    inputs = finished.Inputs(task, backbone, config.seed, config.pixels, train, policy, split, pixels)
     key = finished.train_key(inputs)
     checkpoints, entry = cache.folder("train") / key, finished.entry(key)
     model, scores = Path(f"models/{task}/{backbone}.safetensors"), Path(f"metrics/train/{task}/{backbone}.json")
     tracked = {**params.of_data(config), **inputs.settings, "leaky": config.leaky}
-    first = process.first_process()
+    nodes = config.train.num_nodes
+    first = process.first_process(nodes)
     with (
         cache.alone(checkpoints) if first else nullcontext(),
-        runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked) as run,
+        runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked, first) as run,
     ):
         # Of several processes, none may find in the cache what the others do not.
-        found = finished.restore(entry, model) if first and not process.launched() else None
+        found = finished.restore(entry, model) if first and not process.launched(nodes) else None
         if found is None:
             from lesionbench.learn import training  # loads PyTorch
-            from lesionbench.networks.backbones import find_maps
+            from lesionbench.networks.backbones import try_out
 
             meaning.forget()
             if finished.train_key(inputs) != key:
                 raise errors.UserError(f"the code of the training changed meanwhile; {errors.AGAIN}")
-            trained = training.make(inputs, key, checkpoints, run.log_epoch, find_maps)
+            trained = training.make(inputs, key, checkpoints, run.log_epoch, try_out)
             if trained is None:
                 return
             trained.save(model)

@@ -8,7 +8,8 @@ from lesionbench import params
 def split(**changes: Any) -> params.Split:
     """By lesion, all images, 15 % each for val and test."""
     usual = {"seed": 0, "scheme": "lesion", "images": "all", "val": 0.15, "test": 0.15, "folds": None, "fold": 0}
-    return params.Split.model_construct(**{**usual, "holdout_source": None, **changes})
+    usual |= {"by_patient": True, "holdout_source": None}
+    return params.Split.model_construct(**{**usual, **changes})
 
 
 def duplicates(threshold: float, floor: float = 0.0) -> params.Duplicates:

@@ -9,7 +9,7 @@ import torch
 
 from lesionbench import params
 from lesionbench.learn import training
-from lesionbench.learn.batches import PackedImages, loader
+from lesionbench.learn.batches import PackedImages, choose_workers, loader
 from lesionbench.networks import backbones
 
 SIZE, TRAIN, VAL = 32, 48, 24
@@ -39,7 +39,7 @@ def fit(
 
     def batches(rows: np.ndarray, shuffle: bool) -> Any:
         images = PackedImages(packed, rows, targets[rows], POLICY if shuffle else [], 7)
-        return loader(images, train.batch_size, training.auto_workers(train.workers), shuffle)
+        return loader(images, train.batch_size, choose_workers(train.workers, train.batch_size, SIZE), shuffle)
 
     torch.manual_seed(7)
     made = backbones.build("timm:mobilenetv3_small_050", classes, SIZE, dropout=0.2, stochastic_depth=0.1)

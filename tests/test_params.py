@@ -67,6 +67,9 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
         ("dataset.mirror", "", "at least 1"),
         ("train.learning_rate", 0, "greater than 0"),
         ("train.devices", "many", "auto"),
+        ("train.strategy", "dpp", "'auto', 'ddp' or 'ddp_find_unused_parameters_true'"),
+        ("train.precision", "fp16", "'16-mixed'"),
+        ("train.accelerator", "cuda", "'auto', 'cpu' or 'gpu'"),
         ("train.workers", -1, "greater than or equal to 0"),
         ("train.weights", "elsewhere.pth", "weights/"),
         ("train.monitor", "accuracy", "balanced_accuracy"),
@@ -74,6 +77,7 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
         ("train.warmup", 1.0, "less than 1"),
         ("split.scheme", "lesions", "lesion"),
         ("split.images", "first", "one_per_lesion"),
+        ("split.by_patient", "yes", "bool"),
         ("split.val", 1.5, "less than 1"),
         ("split.val", 0, "greater than 0"),
         ("split.folds", 2, "greater than or equal to 3"),
@@ -274,3 +278,32 @@ def test_the_rule_cost_needs_a_matrix_for_each_task(tmp_path: Path, raw: dict[st
     assert load(tmp_path, change(raw, "evaluate.cost", costs), *raw).evaluate.decision == "balanced"
     alone = {name: asked[name] for name in ("seed", "evaluate")}
     assert load(tmp_path, alone, "seed", "evaluate").evaluate.decision == "cost"  # tasks are not declared there
+
+
+def test_a_backbone_may_have_settings_of_its_own(root: Path) -> None:
+    train = params.load("train", path=root / "params.yaml").train
+    overrides = {"resnet50": {"learning_rate": 0.001, "epochs": 9}}
+    train = params.Train.model_validate({**train.model_dump(), "overrides": overrides})
+    own, other = train.of("resnet50"), train.of("inception_v3")
+    assert (own.learning_rate, own.epochs, own.overrides) == (0.001, 9, {})
+    assert other == train.model_copy(update={"overrides": {}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"resnet50": {"learning_rat": 0.1}}, "resnet50.learning_rat: unknown key; did you mean learning_rate?"),
+        ({"resnet50": {"epochs": 0}}, "resnet50.epochs: found 0: should be greater than or equal to 1"),
+        ({"resnet51": {"epochs": 1}}, "resnet50, inception_v3"),
+    ],
+)
+def test_faults_of_a_backbone_s_own_settings_are_told(
+    root: Path, tmp_path: Path, overrides: dict[str, Any], says: str
+) -> None:
+    config = read_yaml(root / "params.yaml")
+    config["train"]["overrides"] = overrides
+    dump_yaml(config, tmp_path / "params.yaml")
+    with pytest.raises(UserError) as told:
+        params.load(path=tmp_path / "params.yaml")
+    assert "overrides" in str(told.value)
+    assert says in str(told.value)

@@ -40,15 +40,46 @@ def encode(suffix: str, rgb: np.ndarray, options: Sequence[int] = ()) -> bytes:
     return data.tobytes()
 
 
-def square(image: np.ndarray, size: int) -> np.ndarray:
-    """Squash to (size, size) by area interpolation. Nothing is cropped, so the aspect ratio is lost.
+def square(image: np.ndarray, size: int, fit: str = "squash") -> np.ndarray:
+    """Make an image, or a mask of grey levels, (size, size) by area interpolation.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+        size: pixels.
+        fit: `squash` keeps the whole image and loses the aspect ratio; `crop` keeps the middle square.
 
     Examples:
         >>> import numpy as np
         >>> square(np.zeros((450, 600, 3), np.uint8), 224).shape
         (224, 224, 3)
     """
+    if fit == "crop":
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def shades_of_grey(image: np.ndarray, power: int = 6) -> np.ndarray:
+    """Remove the colour of the light from uint8 RGB (H, W, 3): shades of grey (Finlayson and Trezzi 2004).
+
+    The light's colour is the mean of each channel by the norm `power`, which bright pixels rule. Each channel is
+    divided by its share of it, so that the light becomes grey. A black image stays as it is.
+
+    Examples:
+        >>> import numpy as np
+        >>> shades_of_grey(np.full((2, 2, 3), (200, 100, 50), np.uint8))[0, 0]  # all that it shows is the light
+        array([132, 132, 132], dtype=uint8)
+    """
+    levels = np.arange(256, dtype=np.float64)
+    counts = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
+    light = (counts @ levels**power / counts.sum(axis=1)) ** (1 / power)
+    if not light.all():
+        return image
+    gains = np.sqrt((light**2).mean()) / light
+    table = np.clip(np.rint(levels[:, None] * gains), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table[None])
 
 
 def without_hair(index: pd.DataFrame, hairless: Path) -> list[Path]:

@@ -1,13 +1,11 @@
 """The types of params.yaml. They have no defaults, because DVC would not notice a changed default."""
 
-import reprlib
-from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from lesionbench.core import invalid, machine
 from lesionbench.core.errors import UserError, list_faults
 from lesionbench.core.files import read_yaml
 from lesionbench.core.tasks import CLASSES
@@ -48,6 +46,7 @@ class Duplicates(Section):
 class Split(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     scheme: Literal["lesion", "image"]
+    by_patient: bool
     images: Literal["all", "one_per_lesion", "singletons"]
     val: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
@@ -90,6 +89,8 @@ class Eda(Section):
 
 class Pixels(Section):
     size: Annotated[int, Field(ge=32, le=1024)]
+    fit: Literal["squash", "crop"]
+    colour: Literal["none", "shades_of_grey"]
 
 
 class Augment(Section):
@@ -99,6 +100,12 @@ class Augment(Section):
     shear: Annotated[float, Field(ge=0, lt=90)]
     zoom: Share
     horizontal_flip: bool
+    vertical_flip: bool
+    quarter_turns: bool
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    cutout: Share
     brightness: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     fill_mode: Literal["nearest", "reflect", "constant", "wrap"]
 
@@ -115,27 +122,49 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
+    head_rate: Positive
     warmup: Share
     label_smoothing: Share
-    class_balance: Literal["none", "weights", "focal"]
+    class_balance: Literal["none", "weights", "focal", "logit_adjust"]
     focal_gamma: Annotated[float, Field(ge=0)]
     monitor: Literal["average_precision", "roc_auc", "balanced_accuracy"]
     patience: Count
+    gradient_clip: Positive | None
+    ema: Share
+    first_size: Annotated[float, Field(gt=0, le=1)]
+    batch_norm: Literal["running", "recomputed"]
     dropout: AutoOrShare
     stochastic_depth: AutoOrShare
     weights: Annotated[str, Field(pattern=r"^(imagenet|none|weights/.+)$")]
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: AutoOrCount
     num_nodes: Count
-    strategy: str
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true"]
     compile: bool
     workers: Literal["auto"] | Natural
+    overrides: dict[Backbone, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _valid_for_each(self) -> "Train":
+        for backbone in self.overrides:
+            try:
+                self.of(backbone)
+            except ValidationError as error:
+                fault = error.errors()[0]
+                key, said = ".".join(map(str, fault["loc"])), invalid.explain(fault, [*Train.model_fields])
+                raise ValueError(f"overrides.{backbone}.{key}: {said}") from None
+        return self
+
+    def of(self, backbone: str) -> "Train":
+        """This section with the overrides of one backbone, and without those of others."""
+        return Train.model_validate({**self.model_dump(), **self.overrides.get(backbone, {}), "overrides": {}})
 
 
 class Evaluate(Section):
     batch_size: Count
     bootstrap: Natural
+    views: Literal[1, 8]
     sensitivities: list[Annotated[float, Field(gt=0, lt=1)]]
     test: Literal["auto", "open", "sealed"]
     decision: Literal["balanced", "likeliest", "cost"]
@@ -222,16 +251,27 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        faults: dict[str, list[str]] = {}
-        for fault in error.errors():
+
+        def key(fault: Any) -> str:
             # After section and key, loc has the number of a list entry, or pydantic's names of a union's types.
             section_key, rest = fault["loc"][:2], fault["loc"][2:]
-            key = ".".join(map(str, [*section_key, *(part for part in rest if isinstance(part, int))]))
-            if fault["type"] != "missing" or _wanted(key, keys):
-                faults.setdefault(key, []).append(_explain(fault))
+            name = ".".join(map(str, [*section_key, *(part for part in rest if isinstance(part, int))]))
+            return "" if fault["type"] == "missing" and not _wanted(name, keys) else name
+
+        faults = invalid.lines(error, key, lambda fault: invalid.explain(fault, _keys(fault["loc"][:-1])))
     if faults:
-        raise list_faults(f"{path} has faults", [f"{key}: {'; or '.join(found)}" for key, found in faults.items()])
-    return _construct(Params, raw)
+        raise list_faults(f"{path} has faults", faults)
+    return invalid.unchecked(Params, raw)
+
+
+def check_machine(config: Params) -> None:
+    """Refuse a section train that this machine cannot do; where the section is absent nothing is checked.
+
+    Raises:
+        UserError: as `machine.check` does.
+    """
+    if "train" in config.model_fields_set:
+        machine.check(config.train)
 
 
 def of_data(config: Params) -> dict[str, Any]:
@@ -252,52 +292,7 @@ def _wanted(missing: str, keys: tuple[str, ...]) -> bool:
     return any(f"{missing}.".startswith(f"{key}.") or f"{key}.".startswith(f"{missing}.") for key in keys)
 
 
-def _explain(fault: Any) -> str:
-    kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        return "key is missing"
-    if kind == "extra_forbidden":
-        near = get_close_matches(str(fault["loc"][-1]), _keys(fault["loc"][:-1]), n=1)
-        return f"unknown key{f'; did you mean {near[0]}?' if near else ''}"
-    if kind == "model_type":
-        message = "this is a section: write its keys below it, indented"
-    elif kind == "string_pattern_mismatch":
-        allowed = fault["ctx"]["pattern"].strip("^$()").replace("|", ", ")
-        message = "allowed: " + allowed.replace("timm:[A-Za-z0-9_.]+", "timm:<name>").replace("/.+", "/<file>")
-    message = message.removeprefix("Input ").removeprefix("String ").removeprefix("List ")
-    if isinstance(found, str):
-        message += _meant(found, kind)
-    return f"found {_SHORT.repr(found)}: {message}" if not isinstance(found, dict) else message
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-
-
 def _keys(section: tuple[Any, ...]) -> list[str]:
     """The known keys of params.yaml, or of the section at the location `section`."""
     kind = Params.model_fields[section[0]].annotation if section else Params
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-
-
-def _meant(found: str, kind: str) -> str:
-    """A hint what to write instead of the text `found`, or ""."""
-    if found in ("None", "Null", "none"):
-        return "; for no value write null"
-    if kind == "list_type":
-        return f"; write [{found}]"
-    try:
-        number = f"{Decimal(found):f}" if kind in ("int_type", "float_type") and len(found) < 12 else ""
-    except (InvalidOperation, ValueError):
-        return ""
-    # Written in full: some YAML parsers read 1e-3 as text.
-    return f"; write {number}, without quotes" if number and len(number) < 20 else ""
-
-
-def _construct(model: type[BaseModel], raw: dict[str, Any]) -> Any:
-    values = {}
-    for name, value in raw.items():
-        kind = model.model_fields[name].annotation
-        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-        values[name] = _construct(kind, value) if nested else value  # type: ignore[arg-type]
-    return model.model_construct(**values)

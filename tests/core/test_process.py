@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import children
 import psutil
@@ -58,6 +59,23 @@ def test_a_full_disk_is_one_line_that_names_the_file(code: str) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         f"error: {reason} while writing data/hair.csv; free some space and run the same command again\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "MemoryError()",
+        "__import__('numpy').zeros(2**50)",
+        "RuntimeError('[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can\\'t allocate memory: you tried')",
+        "type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory. Tried to allocate 2 GiB')",
+    ],
+)
+def test_a_lack_of_memory_is_one_line(raised: str) -> None:
+    done = run(f"raise {raised}")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: out of memory; free some, or set pixels.size lower, and run the same command again\n"
     )
 
 
@@ -177,6 +195,7 @@ def test_lightning_s_remarks_alone_are_hidden() -> None:
         warnings.simplefilter("always")
         process.prepare()
         warnings.warn("The 'val_dataloader' does not have many workers which may be a bottleneck", stacklevel=1)
+        warnings.warn("The `srun` command is available on your system but is not used.", stacklevel=1)
         warnings.warn("overflow encountered", stacklevel=1)
     assert [str(warning.message) for warning in shown] == ["overflow encountered"]
 
@@ -190,28 +209,86 @@ def test_a_library_module_sets_nothing_when_it_is_imported() -> None:
     assert children.run(code).stdout == "True\n"
 
 
-LAUNCHERS = ("RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "LOCAL_RANK", "NODE_RANK")
+LAUNCHERS = (
+    *("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "MASTER_ADDR"),
+    *("SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NUM_NODES", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),
+    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+)
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "16"}
+
+
+@pytest.fixture
+def launched_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Sets the variables of a launcher, and no others."""
+
+    def launch(variables: dict[str, str]) -> None:
+        for name in LAUNCHERS:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return launch
 
 
 @pytest.mark.parametrize(
-    ("variables", "first"),
+    ("variables", "nodes", "first"),
     [
-        ({}, True),
-        ({"LOCAL_RANK": "0"}, True),
-        ({"LOCAL_RANK": "1"}, False),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
-        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
-        ({"RANK": "8", "LOCAL_RANK": "0"}, False),
-        ({"SLURM_PROCID": "0"}, True),
-        ({"SLURM_PROCID": "3"}, False),
-        ({"JSM_NAMESPACE_RANK": "2"}, False),
+        ({}, 1, True),
+        ({"LOCAL_RANK": "0"}, 1, True),
+        ({"LOCAL_RANK": "1"}, 1, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, 2, False),
+        (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, 1, True),
+        (TORCHRUN | {"RANK": "8", "LOCAL_RANK": "0"}, 1, False),
+        ({"RANK": "8"}, 1, True),  # a variable of something else
+        ({"SLURM_PROCID": "0"}, 2, True),
+        ({"SLURM_PROCID": "3"}, 2, False),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, 1, True),
+        ({"JSM_NAMESPACE_RANK": "2"}, 2, False),
+        ({"JSM_NAMESPACE_RANK": "2"}, 1, True),
+        ({"OMPI_COMM_WORLD_RANK": "2"}, 2, False),
     ],
 )
 def test_the_first_process_of_a_launcher_is_known(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: bool
+    launched_by: Callable[[dict[str, str]], None], variables: dict[str, str], nodes: int, first: bool
 ) -> None:
-    for name in LAUNCHERS:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert process.first_process() is first
+    """In an allocation, each shell has the scheduler's variables: of one node they say nothing."""
+    launched_by(variables)
+    assert process.first_process(nodes) is first
+
+
+@pytest.mark.parametrize(
+    ("variables", "nodes", "launched"),
+    [
+        ({}, 1, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 1, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 2, False),
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_NODES": "2"}, 2, True),
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_NODES": "1"}, 2, False),  # the shell of an allocation
+        ({"JSM_NAMESPACE_SIZE": "4"}, 1, False),
+        ({"JSM_NAMESPACE_SIZE": "4"}, 2, True),
+        ({"WORLD_SIZE": "4"}, 1, False),
+        (TORCHRUN, 1, True),
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, 1, True),
+        ({"NODE_RANK": "0", "MASTER_ADDR": "10.0.0.1"}, 2, True),
+    ],
+)
+def test_a_launcher_is_known(
+    launched_by: Callable[[dict[str, str]], None], variables: dict[str, str], nodes: int, launched: bool
+) -> None:
+    launched_by(variables)
+    assert process.launched(nodes) is launched
+
+
+def test_without_a_home_to_write_to_matplotlib_uses_the_cache(tmp_path: Path) -> None:
+    code = (
+        "from lesionbench.core import process\nprocess.prepare()\nimport matplotlib\nprint(matplotlib.get_cachedir())"
+    )
+    # Below a file nothing can be made, not even by root.
+    (tmp_path / "file").touch()
+    homes = {"HOME": str(tmp_path / "file"), "LESIONBENCH_CACHE": str(tmp_path / "cache")}
+    homes |= {"XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    done = children.run(code, **homes)
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/cache/matplotlib\n", "")
+    (tmp_path / "home").mkdir()
+    done = children.run(code, **homes | {"HOME": str(tmp_path / "home")})
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/home/.cache/matplotlib\n", "")

@@ -96,6 +96,33 @@ def test_grad_cam_of_what_speaks_for_nothing_is_empty() -> None:
     assert not explain.grad_cam(made, np.full((2, 8, 8, 3), 100, np.uint8), np.array([0, 1]), 16).any()
 
 
+def test_grad_cam_halves_its_batches_where_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
+    classes = np.arange(7) % 2
+    expected = explain.grad_cam(red_or_blue(), images, classes, 7)
+    forward = RedOrBlue.forward
+
+    def short_of_memory(self: RedOrBlue, x: torch.Tensor) -> torch.Tensor:
+        out = forward(self, x)
+        if len(x) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return out
+
+    monkeypatch.setattr(RedOrBlue, "forward", short_of_memory)
+    assert explain.grad_cam(red_or_blue(), images, classes, 7) == pytest.approx(expected, abs=1e-5)
+
+
+def test_grad_cam_leaves_the_network_as_it_was() -> None:
+    """Its weights ask for gradients as before, and have none."""
+    made = red_or_blue()
+    made.network.extra = nn.Parameter(torch.zeros(1), requires_grad=False)
+    explain.grad_cam(made, np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]), 2)
+    assert made.network.features.weight.requires_grad
+    assert not made.network.extra.requires_grad
+    assert made.network.features.weight.grad is None
+    assert not made.network.features._forward_hooks
+
+
 class Small(nn.Module):
     """A small network, whose activation writes into the maps that are explained."""
 

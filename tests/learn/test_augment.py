@@ -23,6 +23,15 @@ TABLE: dict[str, Any] = {
     "brightness": [0.8, 1.2],
     "fill_mode": "nearest",
 }
+# What the table lacks; these values change nothing.
+NEUTRAL: dict[str, Any] = {
+    "vertical_flip": False,
+    "quarter_turns": False,
+    "contrast": 0,
+    "saturation": 0,
+    "hue": 0,
+    "cutout": 0,
+}
 STILL = dict.fromkeys(("rotation", "width_shift", "height_shift", "shear", "zoom"), 0) | {
     "horizontal_flip": False,
     "brightness": [1.0, 1.0],
@@ -32,11 +41,11 @@ SIDE = 48
 
 
 def compile_policy(table: dict[str, Any]) -> list[dict[str, Any]]:
-    return augment.compile_policy(params.Augment.model_construct(**table))
+    return augment.compile_policy(params.Augment.model_construct(**(NEUTRAL | table)))
 
 
 def test_params_yaml_holds_the_table(root: Path) -> None:
-    assert params.load("augment", path=root / "params.yaml").augment.model_dump() == TABLE
+    assert params.load("augment", path=root / "params.yaml").augment.model_dump() == TABLE | NEUTRAL
 
 
 def keras_apply_affine_transform(
@@ -249,3 +258,52 @@ def test_the_policy_is_plain_data_in_keras_s_order() -> None:
 def test_a_policy_that_changes_nothing_is_empty(image: np.ndarray) -> None:
     assert compile_policy(STILL) == []
     assert (augment.augment_image(augment.build([]), image, 1) == image).all()
+
+
+def test_what_keras_lacks_changes_none_of_its_draws(image: np.ndarray) -> None:
+    """A cut-out square alone differs; elsewhere the image is the table's, pixel for pixel."""
+    plain, cut = (augment.build(compile_policy(TABLE | more)) for more in ({}, {"cutout": 0.25}))
+    sides = []
+    for seed in range(30):
+        a, b = (augment.augment_image(each, image, seed) for each in (plain, cut))
+        rows, columns = np.nonzero((b == augment.GREY).all(axis=2) | (a != b).any(axis=2))
+        assert (a != b).any()
+        assert (b[(a != b).any(axis=2)] == augment.GREY).all()
+        sides.append((np.ptp(rows) + 1, np.ptp(columns) + 1))
+    assert np.median(sides, axis=0).tolist() == [10, 12]  # a quarter of 40 and of 48
+
+
+def test_flips_and_turns_reach_all_eight_views() -> None:
+    image = np.arange(16 * 16 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
+    policy = compile_policy(STILL | {"vertical_flip": True, "quarter_turns": True})
+    transforms = augment.build(policy)
+    seen = [augment.augment_image(transforms, image, seed).tobytes() for seed in range(800)]
+    views = {np.rot90(flipped, k).tobytes() for flipped in (image, image[::-1]) for k in range(4)}
+    assert set(seen) == views
+    assert max(seen.count(view) for view in views) < 145  # of 100 expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "measure"),
+    [
+        ("contrast", 0.3, lambda image: image.mean(axis=2).std()),
+        ("saturation", 0.3, lambda image: np.ptp(image.astype(int), axis=2).mean()),
+    ],
+)
+def test_contrast_and_saturation_rise_and_fall_by_their_share(
+    image: np.ndarray, key: str, value: float, measure: Any
+) -> None:
+    transforms = augment.build(compile_policy(STILL | {key: value}))
+    ratios = [measure(augment.augment_image(transforms, image, seed)) / measure(image) for seed in range(200)]
+    assert min(ratios) == pytest.approx(1 - value, abs=0.03)
+    assert max(ratios) == pytest.approx(1 + value, abs=0.03)
+
+
+def test_hue_turns_colours_and_leaves_grey() -> None:
+    transforms = augment.build(compile_policy(STILL | {"hue": 0.1}))
+    grey, red = np.full((8, 8, 3), 90, np.uint8), np.full((8, 8, 3), (200, 40, 40), np.uint8)
+    turned = np.array([augment.augment_image(transforms, red, seed)[0, 0] for seed in range(100)])
+    assert all((augment.augment_image(transforms, grey, seed) == 90).all() for seed in range(20))
+    assert turned[:, 0].min() > 180  # a tenth of the circle leaves red red
+    assert turned[:, 1].max() > 100  # towards yellow
+    assert turned[:, 2].max() > 100  # towards violet

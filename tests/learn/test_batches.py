@@ -1,5 +1,6 @@
 """Batches: every draw is fixed by seed, epoch and image, whatever the number of workers."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from lesionbench import params
+from lesionbench.core import machine
+from lesionbench.core.errors import UserError
 from lesionbench.learn.augment import compile_policy
-from lesionbench.learn.batches import EpochSampler, PackedImages, loader
+from lesionbench.learn.batches import EpochSampler, PackedImages, choose_workers, loader
 
 POLICY = compile_policy(params.load("augment", path=Path(__file__).parents[2] / "params.yaml").augment)
 ROWS = np.array([3, 0, 7, 5, 11, 2, 8, 10])
@@ -48,6 +51,89 @@ def test_workers_change_nothing(packed: Path) -> None:
     for (images, targets), (others, other_targets) in zip(epochs(packed, 0), epochs(packed, 2), strict=True):
         assert torch.equal(images, others)
         assert torch.equal(targets, other_targets)
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_workers_that_are_started_afresh_change_nothing(packed: Path, start: str) -> None:
+    """As on macOS, and with Python 3.14."""
+    batches = loader(make(packed), 2, 1, shuffle=True)
+    batches.multiprocessing_context = start
+    images, targets = zip(*batches, strict=True)
+    assert torch.equal(torch.cat(images), epochs(packed, 0, 1)[0][0])
+    assert torch.equal(torch.cat(targets), epochs(packed, 0, 1)[0][1])
+
+
+def test_a_worker_gets_no_copy_of_the_pixels(tmp_path: Path) -> None:
+    np.save(tmp_path / "pixels.npy", np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8))
+    images = make(tmp_path / "pixels.npy")
+    sent = pickle.dumps(images)
+    assert len(sent) < 20_000 < images.pixels.nbytes
+    assert torch.equal(pickle.loads(sent)[(1, 3)][0], images[(1, 3)][0])
+
+
+def test_a_lack_of_shared_memory_reaches_the_training(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the thread of the queue it would be printed there, and the batch never come."""
+
+    def refuse(_: torch.Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    batches = loader(make(packed), 2, 1, shuffle=True)
+    batches.multiprocessing_context = "fork"
+    with pytest.raises(RuntimeError, match="shared memory"):
+        next(iter(batches))
+
+
+# The number of workers.
+
+
+def has(monkeypatch: pytest.MonkeyPatch, cores: int, free: int | None) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.setattr(machine, "free_shared_memory", lambda: free)
+
+
+def test_auto_workers_leaves_cores_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, workers in ((1, 0), (2, 0), (4, 3), (64, 12)):
+        has(monkeypatch, cores, None)
+        assert choose_workers("auto", 16, 80) == workers
+        assert choose_workers(5, 16, 80) == 5
+    assert choose_workers("auto", 16, 80, trainings=8) == 7  # they share the cores
+
+
+@pytest.mark.parametrize(
+    ("free", "batch_size", "size", "workers"),
+    [
+        (64 * 2**20, 64, 224, 2),
+        (64 * 2**20, 16, 80, 12),
+        (64 * 2**20, 64, 512, 0),
+        (0, 16, 80, 0),
+        (2**33, 64, 224, 12),
+    ],
+)
+def test_auto_workers_fit_into_shared_memory(
+    monkeypatch: pytest.MonkeyPatch, free: int, batch_size: int, size: int, workers: int
+) -> None:
+    """A container has 64 MiB of it, unless it is given more."""
+    has(monkeypatch, 64, free)
+    assert choose_workers("auto", batch_size, size) == workers
+    assert choose_workers(workers, batch_size, size) == workers
+    assert (2 * workers + 2) * batch_size * size**2 * 3 <= free or workers == 0
+
+
+def test_workers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, 64, 64 * 2**20)
+    with pytest.raises(
+        UserError, match=r"train\.workers is 8.* 165 MiB .*64 MiB free; .*auto, or 0 to 2; .*--shm-size"
+    ):
+        choose_workers(8, 64, 224)
+    with pytest.raises(UserError, match="allowed here: auto or 0;"):
+        choose_workers(1, 64, 512)
+    assert choose_workers(0, 64, 512) == 0
+
+
+def test_batches_are_pinned_for_cuda_alone(packed: Path) -> None:
+    assert not loader(make(packed), 2, 0, shuffle=True).pin_memory
+    assert loader(make(packed), 2, 0, shuffle=True, pin=True).pin_memory
 
 
 def test_each_epoch_has_all_images_in_another_order(packed: Path) -> None:

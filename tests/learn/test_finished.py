@@ -30,7 +30,8 @@ def inputs(tmp_path: Path, root: Path, section: params.Train) -> Inputs:
     train = section.model_copy(update={"weights": str(tmp_path / "weights.pth")})
     policy = augment.compile_policy(params.load("augment", path=root / "params.yaml").augment)
     split = pd.DataFrame(MELANOMA)
-    return Inputs("melanoma", "resnet50", 1, 224, train, policy, split, tmp_path / "pixels.npy")
+    packed = params.load("pixels", path=root / "params.yaml").pixels
+    return Inputs("melanoma", "resnet50", 1, packed, train, policy, split, tmp_path / "pixels.npy")
 
 
 def change(inputs: Inputs, **changes: Any) -> Inputs:
@@ -46,6 +47,7 @@ def test_the_key_is_the_same_for_the_same_training(inputs: Inputs) -> None:
     assert len(key) == 20
     assert key == train_key(copy.deepcopy(inputs))
     assert key == train_key(change(inputs, workers=5))
+    assert key == train_key(change(inputs, overrides={"resnet50": {}}))
     assert key == train_key(change(inputs, split=inputs.split.assign(group_id="x")))
 
 
@@ -58,11 +60,15 @@ def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"task": "diagnosis"}, {"backbone": "timm:resnet18"}, {"seed": 2}, {"size": 96}, {"epochs": 4}, {"batch_size": 8},
+    [{"task": "diagnosis"}, {"backbone": "timm:resnet18"}, {"seed": 2}, {"epochs": 4}, {"batch_size": 8},
      {"learning_rate": 0.1}, {"weight_decay": 0.2}, {"label_smoothing": 0.3}, {"class_balance": "focal"},
      {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2},
      {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2}, {"strategy": "ddp"},
-     {"compile": True}, {"dropout": 0.2}, {"stochastic_depth": 0.2}],
+     {"compile": True}, {"dropout": 0.2}, {"stochastic_depth": 0.2}, {"head_rate": 2.0}, {"gradient_clip": 1.0},
+     {"ema": 0.9}, {"first_size": 0.5}, {"batch_norm": "recomputed"},
+     {"packed": params.Pixels(size=96, fit="squash", colour="none")},
+     {"packed": params.Pixels(size=80, fit="crop", colour="none")},
+     {"packed": params.Pixels(size=80, fit="squash", colour="shades_of_grey")}],
     ids=lambda changed: next(iter(changed)),
 )  # fmt: skip
 def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, Any]) -> None:
@@ -70,7 +76,7 @@ def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, An
 
 
 def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) -> None:
-    named = {"task", "backbone", "seed", "size"}
+    named = {"task", "backbone", "seed", "size", "fit", "colour"}
     assert set(inputs.settings) == named | (set(params.Train.model_fields) - set(finished.MACHINE))
 
 

@@ -60,6 +60,24 @@ def test_cross_entropy_aims_at_the_weighted_shares(balance: str, smoothing: floa
 
 @pytest.mark.parametrize("classes", [2, 7])
 @pytest.mark.parametrize("smoothing", [0.0, 0.05])
+def test_logit_adjustment_aims_at_even_classes(smoothing: float, classes: int) -> None:
+    """p is proportional to q / share (Menon et al. 2021): for images of all classes' shares it is even."""
+    counts = COUNTS[classes]
+    shift = losses.log_shares(torch.from_numpy(np.repeat(np.arange(classes), counts)), classes).double()
+    found = minimiser(lambda logits, y: losses.weighted(logits + shift, y, None, smoothing), PARTS[classes])
+    expected = smoothed(PARTS[classes], smoothing) * counts.sum() / counts
+    assert found == pytest.approx(expected / expected.sum(), abs=1e-3)
+
+
+def test_a_class_without_images_has_a_share() -> None:
+    """Its logarithm would be infinite, and smoothing times infinity no number."""
+    shift = losses.log_shares(torch.tensor([0, 0, 0, 2]), 3)
+    assert shift.exp().tolist() == pytest.approx([0.6, 0.2, 0.2])
+    assert torch.isfinite(losses.weighted(torch.zeros(1, 3) + shift, torch.tensor([0]), None, 0.05))
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("smoothing", [0.0, 0.05])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_focal_loss_aims_at_flatter_shares(gamma: float, smoothing: float, classes: int) -> None:
     """p / ((1 - p)^g - g (1 - p)^(g - 1) p log p) is proportional to the smoothed q (Charoenphakdee et al. 2021)."""

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import signal
+import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +14,14 @@ import children
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from small_training import POLICY, SIZE, TRAIN, VAL, fit, same
 from torch.nn import functional
 
 from lesionbench import params
-from lesionbench.core.errors import UserError
-from lesionbench.learn import augment, callbacks, finished, training
+from lesionbench.core.errors import UserError, message
+from lesionbench.learn import augment, callbacks, classifier, finished, training
 from lesionbench.networks import backbones, model_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,15 +86,15 @@ KILLED = """
 import os, pathlib, signal, sys
 import torch
 from small_training import fit, small_section
-from lesionbench.learn import callbacks, training
+from lesionbench.learn import callbacks, classifier, training
 
 callbacks.CHECKPOINT_EVERY = 0
-seeded = training.Classifier.on_train_batch_start
+seeded = classifier.Classifier.on_train_batch_start
 def kill(module, batch, number):
     if (module.current_epoch, number) == (1, 2):
         os.kill(os.getpid(), signal.SIGKILL)
     seeded(module, batch, number)
-training.Classifier.on_train_batch_start = kill
+classifier.Classifier.on_train_batch_start = kill
 root, packed, checkpoints = map(pathlib.Path, sys.argv[1:4])
 torch.set_num_threads(1)
 fit(packed, small_section(root), checkpoints, **eval(sys.argv[4]))
@@ -265,10 +267,137 @@ def test_the_balance_changes_the_training(
     assert fitted.history[0]["train_loss"] < straight[0].history[0]["train_loss"]
 
 
+RECIPES = [
+    {"ema": 0.9},
+    {"gradient_clip": 0.5},
+    {"head_rate": 3.0},
+    {"first_size": 0.5},
+    {"batch_norm": "recomputed"},
+    {"class_balance": "logit_adjust"},
+]
+
+
+@pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: next(iter(changes)))
+def test_a_resumed_training_equals_another_with_each_setting(
+    packed: Path,
+    section: params.Train,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the setting changes something."""
+    monkeypatch.setattr(classifier, "STEP", 8)  # the images are too small to grow by 32 pixels
+    epochs = {"epochs": 4}
+    whole = fit(packed, section, tmp_path / "whole", **epochs, **changes)
+
+    def stop(epoch: int, _: Any) -> None:
+        if epoch == 2:
+            raise RuntimeError("stop here")
+
+    with pytest.raises(RuntimeError, match="stop here"):
+        fit(packed, section, tmp_path / "halves", on_epoch=stop, **epochs, **changes)
+    assert (tmp_path / "halves" / "last.ckpt").exists()
+    resumed = fit(packed, section, tmp_path / "halves", **epochs, **changes)
+    assert resumed[0].history == whole[0].history
+    assert same(resumed[1], whole[1])
+    assert not same(fit(packed, section, tmp_path / "plain", **epochs)[1], whole[1])
+
+
+def test_the_moving_average_is_the_formula_s(section: params.Train) -> None:
+    """Decay min(d, (1 + t) / (10 + t)); the first step is taken as it is."""
+    average = callbacks.MovingAverage(0.3, "cpu")
+    linear = torch.nn.Linear(1, 1, bias=False)
+    average.setup(None, _holding(linear), "fit")  # type: ignore[arg-type]
+    values = [1.0, 5.0, -3.0, 2.0, 8.0]
+    for value in values:
+        with torch.no_grad():
+            linear.weight.fill_(value)
+        assert average._average_model is not None
+        average._average_model.update_parameters(_holding(linear))
+    expected = values[0]
+    for step, value in enumerate(values[1:], start=1):
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    assert float(next(average._average_model.module.parameters())) == pytest.approx(expected, rel=1e-6)
+
+
+def _holding(layer: torch.nn.Module) -> Any:
+    module = pl.LightningModule()
+    module.layer = layer
+    return module
+
+
+def test_the_average_is_validated_and_kept(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    """The steps are those of a run without an average; what is validated and kept is not."""
+    plain, mean = (fit(packed, section, tmp_path / str(ema), epochs=1, ema=ema) for ema in (0.0, 0.999))
+    assert plain[0].history[0]["train_loss"] == mean[0].history[0]["train_loss"]
+    assert plain[0].history[0]["val_loss"] != mean[0].history[0]["val_loss"]
+    assert not same(plain[1], mean[1])
+
+
+def test_images_grow_to_their_size() -> None:
+    sides = [classifier.side_of(epoch, 9, 224, 0.5) for epoch in range(9)]
+    assert sides == sorted(sides)
+    assert sides[0] == 128
+    assert sides[6:] == [224] * 3
+    assert [classifier.side_of(epoch, 9, 80, 1.0) for epoch in range(9)] == [80] * 9
+    assert classifier.side_of(0, 1, 224, 0.3) == 96  # a lone epoch is the first
+    assert classifier.side_of(0, 5, 40, 0.1) == 32
+
+
+def test_smaller_images_reach_the_network(section: params.Train) -> None:
+    made = backbones.build("timm:mobilenetv3_small_050", 2, 64)
+    seen: list[int] = []
+    made.network.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    module = classifier.Classifier(made, 2, section.model_copy(update={"first_size": 0.5}), 0, torch.tensor([0, 1]))
+    module.log = lambda *_, **__: None
+    batch = torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.tensor([0, 1, 0, 1])
+    module.training_step(batch, 0)
+    module.validation_step(batch, 0)
+    assert seen == [32, 64]
+
+
+def test_a_network_of_one_size_does_not_grow(inputs: finished.Inputs, tmp_path: Path) -> None:
+    np.save(tmp_path / "larger.npy", np.zeros((TRAIN + VAL, 64, 64, 3), np.uint8))
+    train = inputs.train.model_copy(update={"first_size": 0.5})
+    asked = dataclasses.replace(
+        inputs, backbone="timm:vit_tiny_patch16_224", train=train, pixels=tmp_path / "larger.npy"
+    )
+    with pytest.raises(UserError, match=r"vit_tiny_patch16_224 cannot be built at 32 px"):
+        training.make(asked, "key", tmp_path)
+
+
+def test_the_head_has_a_rate_of_its_own(section: params.Train) -> None:
+    made = backbones.build("timm:mobilenetv3_small_050", 2, SIZE)
+    module = classifier.Classifier(made, 2, section.model_copy(update={"head_rate": 10.0}), 0, torch.tensor([0, 1]))
+    module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
+    names = {id(p): key for key, p in made.network.named_parameters()}
+    made_groups = module.configure_optimizers()["optimizer"].param_groups
+    rates = {names[id(p)]: group["initial_lr"] for group in made_groups for p in group["params"]}
+    assert rates.pop("classifier.weight") == rates.pop("classifier.bias") == pytest.approx(10 * section.learning_rate)
+    assert set(rates.values()) == {section.learning_rate}
+
+
+def test_recomputed_statistics_are_those_of_the_training_images(
+    packed: Path, section: params.Train, tmp_path: Path
+) -> None:
+    """The weights are the same; the first layer's statistics are those of its outputs."""
+    running, made = (
+        fit(packed, section, tmp_path / each, epochs=1, batch_norm=each)[1] for each in ("running", "recomputed")
+    )
+    assert torch.equal(running["conv_stem.weight"], made["conv_stem.weight"])
+    images = torch.from_numpy(np.load(packed)[:TRAIN])
+    network = backbones.build("timm:mobilenetv3_small_050", 2, SIZE)
+    inputs = backbones.normalise(images, torch.tensor(network.mean), torch.tensor(network.std))
+    outputs = functional.conv2d(inputs, made["conv_stem.weight"], stride=2, padding=1).mean(dim=(0, 2, 3))
+    far, near = ((each["bn1.running_mean"] - outputs).abs().mean() for each in (running, made))
+    assert near < 0.3 * far
+
+
 def spared_and_decayed(name: str, section: params.Train) -> tuple[set[str], set[str]]:
     """Names of the parameters without and with weight decay."""
     made = backbones.build(name, 2, SIZE)
-    module = training.Classifier(made, 2, section, 0, None)
+    module = classifier.Classifier(made, 2, section, 0, torch.tensor([0, 1]))
     module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
     names = {id(p): key for key, p in made.network.named_parameters()}
     groups = module.configure_optimizers()["optimizer"].param_groups
@@ -295,10 +424,9 @@ def test_weight_decay_spares_what_timm_spares(section: params.Train) -> None:
 def test_train_and_val_loss_are_one_loss(packed: Path, section: params.Train, tmp_path: Path) -> None:
     """Of a network that does not learn, on one batch of the same images, without dropout, they are equal."""
     made = backbones.build("timm:vit_tiny_patch16_224", 3, SIZE)
-    weights = torch.tensor([0.5, 1.0, 3.0])
-    for balance in ("weights", "none", "focal"):
-        own = weights if balance == "weights" else None
-        module = training.Classifier(made, 3, section.model_copy(update={"class_balance": balance}), 0, own)
+    for balance in ("weights", "none", "focal", "logit_adjust"):
+        train = section.model_copy(update={"class_balance": balance})
+        module = classifier.Classifier(made, 3, train, 0, torch.tensor([0, 0, 0, 1, 1, 2]))
         told: dict[str, float] = {}
         module.log = lambda name, value, told=told, **_: told.update({name: float(value.detach())})
         batch = torch.from_numpy(np.load(packed)[:6]), torch.tensor([0, 1, 2, 2, 1, 0])
@@ -309,7 +437,7 @@ def test_train_and_val_loss_are_one_loss(packed: Path, section: params.Train, tm
 
 def test_the_auxiliary_head_is_not_in_the_logged_loss(section: params.Train) -> None:
     made = backbones.build("inception_v3", 2, 299, dropout=0.0)
-    module = training.Classifier(made, 2, section, 0, None)
+    module = classifier.Classifier(made, 2, section, 0, torch.tensor([0, 1]))
     told: dict[str, float] = {}
     module.log = lambda name, value, **_: told.update({name: float(value.detach())})
     batch = torch.zeros(2, 299, 299, 3, dtype=torch.uint8), torch.tensor([0, 1])
@@ -345,13 +473,13 @@ def test_every_seed_that_params_allow_trains(inputs: finished.Inputs, tmp_path: 
 
 def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
     """The learning rate rises in a line and falls as a cosine."""
-    factors = [training.learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    factors = [classifier.learning_rate_factor(step, 100, 0.1) for step in range(101)]
     assert factors[:11] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0])
     assert factors[55] == pytest.approx(0.5)
     assert factors[100] == pytest.approx(0)
     assert all(later < earlier for earlier, later in pairwise(factors[10:]))
-    assert training.learning_rate_factor(0, 100, 0.0) == 1
-    assert training.learning_rate_factor(0, 1, 0.1) == 1
+    assert classifier.learning_rate_factor(0, 100, 0.0) == 1
+    assert classifier.learning_rate_factor(0, 1, 0.1) == 1
 
 
 # What is chosen by the machine.
@@ -382,11 +510,118 @@ def test_a_compiled_network_keeps_its_names_and_weights(
         assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name
 
 
-def test_auto_workers_leaves_cores_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert training.auto_workers(5) == 5
-    for cores, workers in ((1, 0), (2, 0), (4, 3), (64, 12)):
-        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
-        assert training.auto_workers("auto") == workers
+def test_bf16_is_for_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch also says yes of a GPU on which it emulates it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for has, precision in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: has or including_emulation
+        )
+        assert training.auto_precision("auto", "cuda") == precision
+        assert training.auto_precision("auto", "mps") == "32-true"
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_each_precision_of_the_cpu_trains(packed: Path, section: params.Train, tmp_path: Path, precision: str) -> None:
+    fitted, weights = fit(packed, section, tmp_path, epochs=1, precision=precision)
+    assert np.isfinite(list(fitted.history[0].values())).all()
+    assert weights["conv_stem.weight"].dtype == (torch.bfloat16 if precision == "bf16-true" else torch.float32)
+
+
+# What a machine brings about.
+
+
+def test_what_lightning_refuses_is_a_sentence(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Lightning refuses .*train\.strategy dpp.*: .*invalid strategy"):
+        fit(packed, section, tmp_path, strategy="dpp")
+    with pytest.raises(UserError, match=r"train\.accelerator is gpu, but"):
+        fit(packed, section, tmp_path, accelerator="gpu")
+
+
+def test_an_allocation_is_no_order(
+    packed: Path,
+    section: params.Train,
+    straight: tuple[training.Fitted, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a shell of SLURM's, Lightning would refuse its variables, or wait for three other processes."""
+    own = {"NTASKS": "4", "PROCID": "1", "LOCALID": "1", "NODEID": "0", "JOB_NAME": "ham", "JOB_ID": "12345"}
+    for name, value in own.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    fitted, weights = fit(packed, section, tmp_path)
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), r"train\.batch_size \(12\)"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), r"pixels\.size lower"),
+        (MemoryError(), r"train\.batch_size \(12\)"),
+        (RuntimeError("Expected to have finished. `find_unused_parameters=True`"), "ddp_find_unused_parameters_true"),
+    ],
+    ids=["GPU", "CPU", "Python", "DDP"],
+)
+def test_what_the_machine_lacks_is_a_sentence(
+    packed: Path,
+    section: params.Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    said: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(classifier.Classifier, "loss", fail)
+    with pytest.raises(UserError, match=said):
+        fit(packed, section, tmp_path)
+
+
+def test_a_bug_is_no_sentence(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(classifier.Classifier, "loss", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(packed, section, tmp_path)
+
+
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(*_: object) -> None:
+    os._exit(1)
+
+
+def refuse_shared_memory(*_: object) -> None:
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+
+@pytest.mark.parametrize("end", [kill, leave, refuse_shared_memory])
+@pytest.mark.skipif(sys.platform == "darwin", reason="its workers import the dataset anew")
+def test_a_lost_worker_ends_the_training_with_a_sentence(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    """Ended from outside for want of memory, or without shared memory, as in a container."""
+    monkeypatch.setattr(torch.Tensor, "share_memory_", end)
+    with pytest.raises(UserError, match=r"a process that loads images .*train\.workers \(1\).*--shm-size") as caught:
+        fit(packed, section, tmp_path, workers=1)
+    assert "free some space" not in (message(caught.value) or "")
+
+
+def test_a_compiler_that_fails_is_told(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/such/compiler"))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    with pytest.raises(UserError, match=r"torch\.compile failed .*; set train\.compile to false"):
+        fit(packed, section, tmp_path, compile=True, epochs=1)
 
 
 # All of a training.
@@ -399,7 +634,8 @@ def inputs(tmp_path: Path, packed: Path, section: params.Train) -> finished.Inpu
     split = pd.DataFrame({"image_id": [f"I{n}" for n in range(TRAIN + VAL)], "dx": dx})
     split["split"] = ["train"] * TRAIN + ["val"] * VAL
     train = section.model_copy(update={"epochs": 1, "weights": "none"})
-    return finished.Inputs("melanoma", "timm:mobilenetv3_small_050", 7, SIZE, train, POLICY, split, packed)
+    packing = params.Pixels(size=SIZE, fit="squash", colour="none")
+    return finished.Inputs("melanoma", "timm:mobilenetv3_small_050", 7, packing, train, POLICY, split, packed)
 
 
 def test_a_training_is_described_and_saved(inputs: finished.Inputs, tmp_path: Path) -> None:

@@ -132,16 +132,83 @@ def test_the_nearest_names_are_told() -> None:
 @pytest.mark.parametrize(
     ("name", "size", "why"),
     [
-        ("inception_v3", 64, "no images of this size"),
-        ("timm:gcvit_xxtiny", 80, "no images of this size"),
-        ("timm:crossvit_9_240", 64, "heads"),
-        ("timm:dla34", 64, "not a linear one"),
+        ("inception_v3", 64, r"no images of this size.*set pixels\.size to 299, its own"),
+        ("timm:gcvit_xxtiny", 80, r"no images of this size.*set pixels\.size to 224, its own"),
+        ("timm:crossvit_9_240", 64, r"no images of this size.*set pixels\.size to 240, its own"),
+        ("timm:vit_base_patch32_224", 32, r"maps of 2x2 or more.*set pixels\.size to 224, its own"),
+        ("timm:eva02_tiny_patch14_224", 64, "no last layer that tells classes apart, choose another network"),
     ],
 )
 def test_a_network_that_cannot_be_trained_is_refused(name: str, size: int, why: str) -> None:
     """A network that cannot be trained here is refused when it is built."""
     with pytest.raises(UserError, match=f"{name} cannot be built at {size} px.*{why}"):
         build(name, 2, size)
+
+
+def test_weights_are_told_where_they_were_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="built at 32 px: "):
+        build("timm:vit_base_patch32_224", 2, 32)
+    with pytest.raises(UserError, match="built at 64 px with weights imagenet: "):
+        build("timm:resnet99", 2, 64, "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "heads"),
+    [
+        ("timm:dla34", 64, ("fc",)),
+        ("timm:resnetv2_18", 64, ("head.fc",)),
+        ("timm:dpn68", 64, ("classifier",)),
+        ("timm:levit_128s", 224, ("head.linear", "head_dist.linear")),
+        ("timm:efficientformerv2_s0", 224, ("head", "head_dist")),
+        ("timm:repvit_m0_9", 64, ("head.head.l", "head.head_dist.l")),
+        ("timm:crossvit_tiny_240", 240, ("head.0", "head.1")),
+    ],
+)
+def test_heads_of_each_kind_are_trained(name: str, size: int, heads: tuple[str, ...]) -> None:
+    """Convolutions of 1x1, and several heads whose logits are averaged."""
+    made = backbones.construct(name, 3, size, dropout=0.1)
+    backbones.try_out(made, name, size)
+    assert made.heads == heads
+    assert {made.network.get_submodule(head).dropout for head in heads} == {0.1}
+    logits = made.network(images(2, size))
+    assert logits.shape == (2, 3)
+    logits.square().sum().backward()
+    assert all(made.network.get_submodule(head).weight.grad.abs().sum() > 0 for head in heads)
+
+
+class OnlyTried(nn.Module):
+    """A network that gives no logits while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = nn.Conv2d(3, 4, 3, 2), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.features(x)
+        if self.training:
+            return maps
+        return self.head(maps.mean(dim=(2, 3)))
+
+
+def test_a_network_without_logits_in_training_is_refused() -> None:
+    made = backbones.Backbone(OnlyTried(), (0.0,) * 3, (1.0,) * 3, ("head",))
+    backbones.find_maps(made, "x", 16)
+    with pytest.raises(UserError, match="x cannot be built at 16 px: in training it gives"):
+        backbones.try_out(made, "x", 16)
+
+
+def test_trying_a_network_out_changes_nothing() -> None:
+    """Neither weights nor statistics nor torch's random numbers."""
+    made = backbones.construct("efficientnet_lite0", 2, 64, dropout=0.5)
+    before = {name: value.clone() for name, value in made.network.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    backbones.try_out(made, "efficientnet_lite0", 64)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
+    assert made.cam_layer == "bn2"
+    assert made.network.training
 
 
 @pytest.mark.parametrize("classes", [1000, 7])
@@ -297,7 +364,7 @@ def test_auto_leaves_dropout_and_depth_to_the_library(name: str, dropout: float,
 def dropped(made: backbones.Backbone) -> float:
     """The share of the features that training sets to 0 on their way into the last layer, beside those that are 0."""
     network, linear = made.network.train(), functional.linear
-    head = network.get_submodule(made.head)
+    head = network.get_submodule(made.heads[0])
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()  # features of this network, whether or not it drops some

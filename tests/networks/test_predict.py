@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lesionbench.core.errors import UserError
 from lesionbench.networks import backbones, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,3 +66,77 @@ def test_grad_cam_and_training_go_on_after_a_prediction(made: backbones.Backbone
     for once, again in zip(*gradients, strict=True):
         assert torch.allclose(once, again, atol=1e-5)
         assert once.abs().sum() > 0
+
+
+class Small(torch.nn.Module):
+    """A network that has memory for `room` images, and then raises `error`."""
+
+    def __init__(self, room: int, error: Exception) -> None:
+        super().__init__()
+        self.room, self.error, self.seen = room, error, []
+        self.weight = torch.nn.Parameter(torch.zeros(3, 2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(images))
+        if len(images) > self.room:
+            raise self.error
+        return images.mean(dim=(2, 3)) @ (self.weight + 1)
+
+
+SAID = (
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB)"),
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", SAID, ids=lambda error: type(error).__name__)
+def test_batches_are_halved_where_memory_runs_out(
+    pixels: np.ndarray, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = Small(3, error)
+    small = backbones.Backbone(network, (0.0,) * 3, (1.0,) * 3, ())
+    whole = backbones.Backbone(Small(99, error), (0.0,) * 3, (1.0,) * 3, ())
+    rows = np.arange(20)[::-1]
+    found = predict.predict(small, pixels, rows, 16, "cpu")
+    assert found == pytest.approx(predict.predict(whole, pixels, rows, 16, "cpu"), abs=1e-5)
+    assert network.seen[:4] == [16, 8, 4, 2]
+    assert "going on with 2 images a batch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", SAID, ids=lambda error: type(error).__name__)
+def test_an_image_that_is_too_large_is_told(pixels: np.ndarray, error: Exception) -> None:
+    small = backbones.Backbone(Small(0, error), (0.0,) * 3, (1.0,) * 3, ())
+    with pytest.raises(UserError, match=r"one image alone.*pixels\.size"):
+        predict.predict(small, pixels, np.arange(20), 16, "cpu")
+
+
+def test_another_error_is_raised_as_it_is(pixels: np.ndarray) -> None:
+    broken = backbones.Backbone(Small(0, RuntimeError("a bug")), (0.0,) * 3, (1.0,) * 3, ())
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict.predict(broken, pixels, np.arange(20), 16, "cpu")
+
+
+def test_the_network_comes_back_from_the_device(made: backbones.Backbone) -> None:
+    mine = copy.deepcopy(made)
+    with predict.on("meta", mine.network):
+        assert next(mine.network.parameters()).device.type == "meta"
+        mine.network.to_empty(device="cpu")
+    assert next(mine.network.parameters()).device.type == "cpu"
+
+
+def test_no_rows_give_no_logits(made: backbones.Backbone, pixels: np.ndarray) -> None:
+    assert predict.predict(made, pixels, np.array([], int), 8, "cpu").shape == (0, 2)
+
+
+def test_eight_views_are_the_mean_of_all_flips_and_turns() -> None:
+    made = backbones.build("timm:mobilenetv3_small_050", 3, 32)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    found = predict.predict(made, pixels, np.arange(5), 2, "cpu", views=8)
+    turned = [np.rot90(each, turn, (1, 2)) for each in (pixels, pixels[:, ::-1]) for turn in range(4)]
+    each = [predict.predict(made, np.ascontiguousarray(view), np.arange(5), 5, "cpu") for view in turned]
+    assert found == pytest.approx(np.mean(each, axis=0), abs=1e-5)
+    assert np.ptp(each, axis=0).min() > 1e-6
+    # The logits of the eight views of an image are those of the image.
+    assert predict.predict(made, turned[5].copy(), np.arange(5), 5, "cpu", views=8) == pytest.approx(found, abs=1e-5)

@@ -8,6 +8,11 @@ AGAIN = "run the same command again"
 INTERRUPTED = f"interrupted: {AGAIN} to continue where this stopped"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+# What PyTorch says where it has no exception of its own: of the CPU, of Apple's GPU, of libraries on NVIDIA's.
+NO_MEMORY = (
+    *("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "backend out of memory"),
+    *("CUDA out of memory", "CUDA error: out of memory", "ALLOC_FAILED"),
+)
 
 
 class UserError(Exception):
@@ -39,6 +44,8 @@ def message(error: BaseException) -> str | None:
     if is_interruption(error):
         return INTERRUPTED
     for each in _chain(error):
+        if is_out_of_memory(each) and not isinstance(error, UserError):
+            return f"error: out of memory; free some, or set pixels.size lower, and {AGAIN}"
         code, where = _code(each), getattr(each, "filename", None)
         if code in FULL:
             what = f"{os.strerror(code).lower()} while writing {where}" if where else os.strerror(code).lower()
@@ -51,6 +58,13 @@ def message(error: BaseException) -> str | None:
 def is_interruption(error: BaseException) -> bool:
     """Tell whether `error`, or an error in its chain, is KeyboardInterrupt (Ctrl-C)."""
     return any(isinstance(each, KeyboardInterrupt) for each in _chain(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether PyTorch, NumPy or Python says by `error` that an allocation failed, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

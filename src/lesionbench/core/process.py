@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
+    # Apple's GPU lacks some operations; the CPU does these.
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }
 # Warnings about Lightning and PyTorch themselves, among which the training's own lines would be lost.
 REMARKS = (
@@ -35,6 +37,8 @@ REMARKS = (
     ".*does not have many workers.*",
     "The number of training batches",
     "Checkpoint directory .* exists",
+    "The `srun` command is available",
+    "It is recommended to use `self.log",
 )
 
 
@@ -71,15 +75,35 @@ def run(main: Callable[..., None]) -> None:
 
 
 def prepare() -> None:
-    """Set garbage collector, warnings, sys.excepthook, and each variable of ENVIRONMENT that the user has not set."""
+    """Set garbage collector, warnings, sys.excepthook, and each variable of ENVIRONMENT that the user has not set.
+
+    Where the user has no home to write to, as in some containers, Matplotlib keeps its list of fonts in the cache.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if not os.environ.get("MPLCONFIGDIR") and not _home_is_writable():
+        from lesionbench.core import cache
+
+        with contextlib.suppress(OSError):  # then Matplotlib warns and takes a temporary folder
+            os.environ["MPLCONFIGDIR"] = str(cache.folder("matplotlib").absolute())
     # Importing PyTorch and Lightning makes a million objects and no garbage. With Python's own thresholds, the search
     # for garbage takes a fifth of the start-up.
     gc.set_threshold(100_000, 20, 20)
     for remark in REMARKS:
         warnings.filterwarnings("ignore", message=remark)
     sys.excepthook = _hook
+
+
+def _home_is_writable() -> bool:
+    """Tell whether Matplotlib can make its folders where it would."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # the user is not known by name
+        return False
+    wanted = {"XDG_CONFIG_HOME": home / ".config", "XDG_CACHE_HOME": home / ".cache"}
+    tops = [Path(os.environ.get(name) or usual).absolute() for name, usual in wanted.items()]
+    there = [next(path for path in (top, *top.parents) if os.path.exists(path)) for top in tops]
+    return all(os.path.isdir(path) and os.access(path, os.W_OK) for path in there)
 
 
 def _arguments(main: Callable[..., None], argv: Sequence[str]) -> list[str]:
@@ -99,18 +123,32 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
 
 
-def first_process() -> bool:
-    """Tell whether this is the first process of a distributed training, or the only one."""
-    for name in ("RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):  # set by launchers that start every process
+def first_process(nodes: int = 1) -> bool:
+    """Tell whether this is the first process of a distributed training, or the only one.
+
+    Variables that stand in each shell of an allocation, such as SLURM's, count only for a training on several `nodes`.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun
+        return os.environ.get("RANK", "0") == "0"
+    for name in ("SLURM_PROCID", "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK") if nodes > 1 else ():
         if name in os.environ:
             return os.environ[name] == "0"
     return os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0"
 
 
-def launched() -> bool:
-    """Whether a launcher started this process as one of several, so that all of them must do the same."""
-    names = ("WORLD_SIZE", "SLURM_NTASKS", "JSM_NAMESPACE_SIZE")
-    return any(os.environ.get(name, "1") != "1" for name in names)
+def launched(nodes: int = 1) -> bool:
+    """Whether a launcher started this process as one of several, so that all of them must do the same.
+
+    A training on one node is started by DVC alone, in an allocation of a scheduler too, unless torchrun starts it.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ or "LOCAL_RANK" in os.environ:  # torchrun, or Lightning for its others
+        return os.environ.get("WORLD_SIZE", "1") != "1"
+    if nodes == 1:
+        return False
+    # SLURM_NTASKS stands in a shell of an allocation too, and says nothing; srun alone sets this one.
+    started = ("SLURM_STEP_NUM_NODES", "JSM_NAMESPACE_SIZE", "OMPI_COMM_WORLD_SIZE")
+    by_hand = "NODE_RANK" in os.environ and "MASTER_ADDR" in os.environ
+    return by_hand or any(os.environ.get(name, "1") != "1" for name in started)
 
 
 def keep_memory() -> None:

@@ -16,6 +16,7 @@ from lesionbench.evidence.predictions import probabilities
 from lesionbench.images import read_mask, square
 from lesionbench.networks.backbones import Backbone, build, normalise
 from lesionbench.networks.layers import as_maps
+from lesionbench.networks.predict import in_batches, on
 
 if TYPE_CHECKING:
     from lesionbench.params import Explain
@@ -44,7 +45,9 @@ def untrained(described: dict[str, Any], images: np.ndarray, seed: int) -> Backb
     return made
 
 
-def grad_cam(made: Backbone, images: np.ndarray, classes: np.ndarray, batch_size: int) -> np.ndarray:
+def grad_cam(
+    made: Backbone, images: np.ndarray, classes: np.ndarray, batch_size: int, device: str = "cpu"
+) -> np.ndarray:
     """Grad-CAM of the given class of each image (Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74).
 
     Of two classes, the difference of the logits is explained: it alone decides. The library pytorch-grad-cam is not
@@ -52,44 +55,55 @@ def grad_cam(made: Backbone, images: np.ndarray, classes: np.ndarray, batch_size
     all weights, which takes about three times as long.
 
     Args:
-        made: the network, in eval mode. Its weights no longer ask for gradients afterwards.
+        made: the network, in eval mode. It comes back from `device`.
         images: uint8 RGB (n, S, S, 3).
         classes: class numbers, int (n,).
-        batch_size: images per batch.
+        batch_size: images per batch; fewer where memory runs out.
+        device: as `machine.device` returns it.
 
     Returns:
         float32 (n, S, S), 0 or more, in the unit of the logits; all 0 where nothing supports the class.
+
+    Raises:
+        UserError: as `predict.in_batches`.
     """
-    mean, std = torch.tensor(made.mean), torch.tensor(made.std)
+    mean, std = torch.tensor(made.mean, device=device), torch.tensor(made.std, device=device)
+    network = made.network
     seen: list[torch.Tensor] = []
 
     def cut(module: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
         seen.append(output.detach().requires_grad_())
         return seen[-1].clone()  # what follows may write into it
 
-    maps = [np.zeros((0, *images.shape[1:3]), np.float32)]
-    made.network.requires_grad_(False)
-    handle = made.network.get_submodule(made.cam_layer).register_forward_hook(cut)
+    def maps(rows: np.ndarray) -> np.ndarray:
+        seen.clear()
+        logits = network(normalise(images[rows], mean, std))
+        chosen = torch.tensor(classes[rows], device=device)[:, None] == torch.arange(logits.shape[1], device=device)
+        wanted = chosen.float() - (~chosen).float() if logits.shape[1] == 2 else chosen.float()
+        (gradient,) = torch.autograd.grad((logits * wanted).sum(), seen[-1])
+        weights = as_maps(gradient, made).mean(dim=(2, 3), keepdim=True)
+        coarse = (weights * as_maps(seen[-1].detach(), made)).sum(dim=1, keepdim=True).relu()
+        fine = torch.nn.functional.interpolate(coarse, images.shape[1:3], mode="bilinear")
+        return fine[:, 0].cpu().numpy()
+
+    asked = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    network.requires_grad_(False)
+    handle = network.get_submodule(made.cam_layer).register_forward_hook(cut)
     try:
-        for i in range(0, len(images), batch_size):
-            logits = made.network(normalise(np.array(images[i : i + batch_size]), mean, std))
-            chosen = torch.tensor(classes[i : i + batch_size])[:, None] == torch.arange(logits.shape[1])
-            wanted = chosen.float() - (~chosen).float() if logits.shape[1] == 2 else chosen.float()
-            (gradient,) = torch.autograd.grad((logits * wanted).sum(), seen[-1])
-            weights = as_maps(gradient, made).mean(dim=(2, 3), keepdim=True)
-            coarse = (weights * as_maps(seen.pop().detach(), made)).sum(dim=1, keepdim=True).relu()
-            fine = torch.nn.functional.interpolate(coarse, images.shape[1:3], mode="bilinear")
-            maps.append(fine[:, 0].numpy())
+        with on(device, network):
+            found = list(in_batches(maps, np.arange(len(images)), batch_size))
     finally:
         handle.remove()
-    return np.concatenate(maps)
+        for parameter, before in asked:
+            parameter.requires_grad_(before)
+    return np.concatenate([np.zeros((0, *images.shape[1:3]), np.float32), *found])
 
 
-def square_mask(path: str, size: int) -> np.ndarray:
-    """The lesion mask at `path` as bool (size, size), resized like its image; all False for a blank path."""
+def square_mask(path: str, size: int, fit: str = "squash") -> np.ndarray:
+    """The lesion mask at `path` as bool (size, size), made square like its image; all False for a blank path."""
     if not path:
         return np.zeros((size, size), bool)
-    return square(read_mask(path).astype(np.uint8) * 255, size) > 127
+    return square(read_mask(path).astype(np.uint8) * 255, size, fit) > 127
 
 
 def choose(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
@@ -187,7 +201,15 @@ def choose_rows(
 
 
 def explain(
-    made: Backbone, blank: Backbone, rows: pd.DataFrame, pixels: np.ndarray, section: "Explain", seed: int, name: str
+    made: Backbone,
+    blank: Backbone,
+    rows: pd.DataFrame,
+    pixels: np.ndarray,
+    section: "Explain",
+    seed: int,
+    name: str,
+    device: str = "cpu",
+    fit: str = "squash",
 ) -> tuple[dict[str, object], Figure]:
     """Measure and draw the Grad-CAM of the class decided for.
 
@@ -199,14 +221,16 @@ def explain(
         section: params.yaml's section explain.
         seed: seed of the resamples.
         name: name of the network for the figure's title.
+        device: as `machine.device` returns it.
+        fit: how the images were made square: squash or crop.
 
     Returns:
         The split, and the result of `energy.summarise` for the measured images; and the sheet.
     """
     images, numbers, measured = pixels[rows["row"]], rows["label_number"].to_numpy(), rows["measured"].to_numpy()
-    maps = grad_cam(made, images, numbers, section.batch_size)
-    random = grad_cam(blank, images[measured], numbers[measured], section.batch_size)
-    masks = np.array([square_mask(path, images.shape[1]) for path in rows["mask_path"]])
+    maps = grad_cam(made, images, numbers, section.batch_size, device)
+    random = grad_cam(blank, images[measured], numbers[measured], section.batch_size, device)
+    masks = np.array([square_mask(path, images.shape[1], fit) for path in rows["mask_path"]])
     found = energy.summarise(maps[measured], random, masks[measured], rows[measured], section.bootstrap, seed)
     shown = rows[rows["place"].notna()].sort_values("place").index
     peak = maps[shown].max(axis=(1, 2), keepdims=True)

@@ -1,4 +1,7 @@
-"""Augmentation with the exact semantics of Keras's ImageDataGenerator, built from Albumentations transforms."""
+"""Augmentation with the exact semantics of Keras's ImageDataGenerator, and a few further transforms.
+
+All are built from Albumentations transforms.
+"""
 
 import math
 from collections.abc import Sequence
@@ -146,7 +149,8 @@ class KerasBrightness(A.MultiplicativeNoise):
 def compile_policy(section: "Augment") -> list[dict[str, Any]]:
     """Turn params.yaml's section augment into transforms in Keras's order, each a dict of "name" and arguments.
 
-    Transforms that would change nothing (brightness of 1, no flip) are left out.
+    Transforms that would change nothing (brightness of 1, no flip) are left out. What Keras lacks comes after its own,
+    so that it changes none of their draws.
     """
     augment = section.model_dump()
     affine = {name: augment[name] for name in ("rotation", "height_shift", "width_shift", "shear", "zoom")}
@@ -157,21 +161,42 @@ def compile_policy(section: "Augment") -> list[dict[str, Any]]:
         steps.append({"name": "horizontal_flip", "p": 0.5})
     if list(augment["brightness"]) != [1, 1]:
         steps.append({"name": "brightness", "factor": list(augment["brightness"])})
+    if augment["vertical_flip"]:
+        steps.append({"name": "vertical_flip", "p": 0.5})
+    if augment["quarter_turns"]:
+        steps.append({"name": "quarter_turns", "p": 1.0})
+    colour = {name: augment[name] for name in ("contrast", "saturation", "hue")}
+    if any(colour.values()):
+        steps.append({"name": "colour", **colour})
+    if augment["cutout"]:
+        steps.append({"name": "cutout", "side": augment["cutout"]})
     return steps
+
+
+GREY = 128  # level of a cut-out square: near 0 for the network, so that the square says nothing
+SIMPLE: dict[str, Any] = {
+    "affine": KerasAffine,
+    "horizontal_flip": A.HorizontalFlip,
+    "vertical_flip": A.VerticalFlip,
+    "quarter_turns": A.RandomRotate90,
+}
 
 
 def build(steps: list[dict[str, Any]]) -> list[A.BasicTransform]:
     """Build transforms for uint8 RGB (H, W, 3) from the result of compile_policy; `augment_image` seeds them."""
     made: list[A.BasicTransform] = []
     for step in steps:
-        arguments = {name: value for name, value in step.items() if name != "name"}
-        if step["name"] == "affine":
-            made.append(KerasAffine(**arguments))
-        elif step["name"] == "horizontal_flip":
-            made.append(A.HorizontalFlip(**arguments))
-        else:
+        name, arguments = step["name"], {key: value for key, value in step.items() if key != "name"}
+        if name == "brightness":
             factor = (arguments["factor"][0], arguments["factor"][1])
             made.append(KerasBrightness(multiplier=factor, per_channel=False, elementwise=False, p=1))
+        elif name == "colour":
+            made.append(A.ColorJitter(brightness=(1, 1), **arguments, p=1))
+        elif name == "cutout":
+            sides = (arguments["side"], arguments["side"])
+            made.append(A.CoarseDropout((1, 1), sides, sides, fill=GREY, p=1))
+        else:
+            made.append(SIMPLE[name](**arguments))
     return made
 
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from lesionbench.core import machine
+from lesionbench.core.errors import UserError
+
+PREFETCHED = 2  # batches that each worker makes in advance
+MOST_WORKERS = 12
+
+
+def _open(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r"))  # indexing a np.memmap is slower
 
 
 class PackedImages(Dataset):
@@ -23,7 +33,7 @@ class PackedImages(Dataset):
     """
 
     def __init__(self, path: Path, rows: np.ndarray, targets: np.ndarray, policy: list[dict[str, Any]], seed: int):
-        self.pixels = np.asarray(np.load(path, mmap_mode="r"))  # indexing a np.memmap is slower
+        self.path, self.pixels = path, _open(path)
         self.rows, self.targets, self.seed = rows, torch.from_numpy(targets.astype(np.int64)), seed
         self.transforms = None
         if policy:
@@ -31,20 +41,34 @@ class PackedImages(Dataset):
 
             self.transforms = build(policy)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the pixels, which a worker that is started afresh (spawn, forkserver) maps itself."""
+        return {**self.__dict__, "pixels": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.pixels = _open(self.path)
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, wanted: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return one whole batch. A DataLoader prefers this method, which saves collating single images."""
-        batch = np.empty((len(wanted), *self.pixels.shape[1:]), np.uint8)
-        for place, (epoch, i) in zip(batch, wanted, strict=True):
+        batch = torch.empty((len(wanted), *self.pixels.shape[1:]), dtype=torch.uint8)
+        targets = self.targets[[i for _, i in wanted]]
+        if get_worker_info() is not None:
+            # Otherwise the queue would do this in a thread, where a lack of shared memory is printed and the batch
+            # lost, so that the training waits for ever.
+            batch.share_memory_()
+            targets.share_memory_()
+        for place, (epoch, i) in zip(batch.numpy(), wanted, strict=True):
             image = self.pixels[self.rows[i]]
             if self.transforms is not None:
                 from lesionbench.learn.augment import augment_image
 
                 image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
             place[:] = image
-        return torch.from_numpy(batch), self.targets[[i for _, i in wanted]]
+        return batch, targets
 
     def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
         images, targets = self.__getitems__([epoch_and_i])
@@ -69,19 +93,62 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(i)) for i in order)
 
 
+def choose_workers(asked: int | str, batch_size: int, size: int, trainings: int = 1) -> int:
+    """The number of processes that load images for each of `trainings` that run side by side on this machine.
+
+    `auto` is one fewer than cores, at most MOST_WORKERS, and no more than the shared memory has room for. It is 0 on
+    one or two cores, which the network itself needs.
+
+    Args:
+        asked: train.workers.
+        batch_size: images a batch.
+        size: side of the images in pixels.
+        trainings: processes of a distributed training on this machine.
+
+    Raises:
+        UserError: if the batches of the workers asked for need more shared memory than is free.
+    """
+    bytes_a_batch = batch_size * size * size * 3
+    free = machine.free_shared_memory()
+    # Beside what the workers have made in advance, one batch is in use, and one on its way.
+    room = None if free is None else max(0, (free // trainings // bytes_a_batch - 2) // PREFETCHED)
+    if asked == "auto":
+        cores = machine.cores() // trainings
+        wanted = min(MOST_WORKERS, cores - 1) if cores > 2 else 0
+        return wanted if room is None else min(wanted, room)
+    workers = int(asked)
+    if room is not None and workers > room:
+        needed, allowed = (workers * PREFETCHED + 2) * bytes_a_batch * trainings, f"auto, or 0 to {room}"
+        raise UserError(
+            f"train.workers is {workers}: their batches need {needed / 2**20:.0f} MiB of shared memory, and "
+            f"{machine.SHARED_MEMORY} has {(free or 0) / 2**20:.0f} MiB free; allowed here: "
+            f"{allowed if room else 'auto or 0'}; docker run --shm-size=2g gives a container more"
+        )
+    return workers
+
+
 def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool) -> DataLoader:
-    """Load batches of (uint8 (B, S, S, 3), int64 (B,)). With `shuffle`, an incomplete last batch is dropped."""
+def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool, pin: bool = False) -> DataLoader:
+    """Load batches of (uint8 (B, S, S, 3), int64 (B,)).
+
+    Args:
+        images: what to load.
+        batch_size: images a batch.
+        workers: processes that load; 0 loads in this one.
+        shuffle: mix the images, and drop an incomplete last batch.
+        pin: put the batches where an NVIDIA or AMD GPU reads them faster.
+    """
     return DataLoader(
         images,
         batch_size=batch_size,
         sampler=EpochSampler(len(images), images.seed, shuffle),
         num_workers=workers,
+        prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_as_it_is,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin,
         drop_last=shuffle and len(images) > batch_size,
     )

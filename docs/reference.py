@@ -31,13 +31,16 @@ Every file that the stages write, every column, every key. `make docs` writes th
 # Files that no docstring of schemas.TABLES or results.FILES describes.
 OTHERS = {
     "data/raw/metadata.csv": "the metadata as they came: lesion_id, image_id, dx, dx_type, age, sex, localization, "
-    "dataset",
+    "dataset, patient_id",
+    "data/raw/lesion_groupings.csv": "which images show one lesion: image, lesion_id; where there is such a table",
     "data/raw/duplicate_pairs.csv": "published pairs of images of one lesion: image_id_a, image_id_b",
-    "data/raw/images/<file>": "the images as they came",
+    "data/raw/images/<file>": "the images as they came; their names are NFC",
     "data/raw/masks/<image_id>_segmentation.png": "masks of the lesion, white inside; where there are any",
     "data/raw/hair_masks/<image_id>.png": "masks of the hairs that the phantom drew; of the phantom only",
     "data/raw/external/<cohort>/labels.csv": "diagnoses of an external cohort: image_id, dx",
+    "data/raw/external/<cohort>/lesion_groupings.csv": "the lesion of each of its images; where it came",
     "data/raw/external/<cohort>/images/<file>": "the images of an external cohort",
+    "data/raw/external/<cohort>/masks/<image_id>_segmentation.png": "their masks; where there are any",
     "data/hairless/<image_id>.jpg": "the images that had hair, without it; JPEG of quality 95, 4:4:4",
     "data/pixels.npy": "all images at the training size, see [below](#arrays-and-models)",
     "data/predictions/<task>/<backbone>.csv": "calibrated predictions of all images but those that are trained on",
@@ -231,7 +234,7 @@ def _kind(schema: dict[str, Any], limits: bool = False) -> str:
         return f"list{length}, each: {_kind(schema['items'], limits)}"
     if schema["type"] == "object":
         value = schema.get("additionalProperties") or next(iter(schema["patternProperties"].values()))
-        return f"name → {_kind(value, limits)}"
+        return "name → value" if value is True else f"name → {_kind(value, limits)}"
     return _plain(schema, limits)
 
 

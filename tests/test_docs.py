@@ -23,14 +23,19 @@ DOORS = {
     "evidence.compare": ["holm"],
     "evidence.decisions": ["decide", "operating_points"],
     "evidence.metrics": ["evaluate"],
+    "experiments.own": ["is_own"],
     "experiments.replicates": ["t_interval"],
     "experiments.show": ["with_bounds"],
     "hair.find": ["find_hair"],
-    "images": ["square"],
+    "images": ["shades_of_grey", "square"],
     "index.quality": ["measure"],
+    "index.tables": ["clean", "look"],
     "learn.augment": ["keras_matrix"],
+    "learn.classifier": ["side_of"],
     "split.assign": ["group_lesions"],
     "split.audit": ["audit"],
+    "split.audit_files": ["split_of"],
+    "tracking.names": ["safe"],
 }
 
 

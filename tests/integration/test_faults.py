@@ -5,21 +5,28 @@ As a script it prints what was tried and what was said:
     PYTHONPATH=src:testing python tests/integration/test_faults.py > docs/faults.md
 """
 
+import contextlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
 from faults import (
     LINES,
     Plant,
+    both,
     cut,
     external,
+    ham_table,
     image,
     metadata,
+    mine,
     mirror,
+    no_table,
     params,
     project,
     ready_to_train,
@@ -63,10 +70,62 @@ def bad_params(name: str, plant: Plant, *words: str) -> Case:
     return Case(name, plant, "download", ("params.yaml", *words))
 
 
+def columns(more: str, *cells: str) -> Plant:
+    """Columns `more` behind those of the metadata, with `cells` for the eight rows in turn."""
+    lines = [f"{line},{cells[n % len(cells)]}" for n, line in enumerate(LINES)]
+    return metadata(lambda t: "\n".join([f"{t.splitlines()[0]},{more}", *lines, ""]))
+
+
+def one_hot(classes: str, lesions: bool = True) -> Plant:
+    """The metadata as the ISIC challenges write them; the last image is of the last of `classes`."""
+    count = classes.count(",") + 1
+    hot = [[float(k == (count - 1 if n == 8 else n % 2)) for k in range(count)] for n in range(1, 9)]
+    rows = [f"I{n},{','.join(map(str, cells))}{f',L{n}' if lesions else ''}" for n, cells in enumerate(hot, start=1)]
+    return metadata(lambda _: "\n".join([f"image,{classes}{',lesion_id' if lesions else ''}", *rows, ""]))
+
+
+def one_lesion(table: str) -> str:
+    return table.replace("L2,I2,mel", "L1,I2,nv")
+
+
+def patched(*patches: Any) -> Callable[[], None]:
+    """Starts the patches; what is returned ends them."""
+    stack = contextlib.ExitStack()
+    for each in patches:
+        stack.enter_context(each)
+    return stack.close
+
+
+def machine(name: str, values: dict[str, object], *words: str) -> Case:
+    """What a machine of two cores, without a GPU or a compiler, cannot do."""
+
+    def plant(here: Path) -> Callable[[], None]:
+        settings(**values)(here)
+        return patched(
+            mock.patch("lesionbench.core.machine.cores", return_value=2),
+            mock.patch("torch.cuda.is_available", return_value=False),
+            mock.patch("torch.backends.mps.is_available", return_value=False),
+            mock.patch.dict(os.environ, {"CXX": "no-compiler"}),
+        )
+
+    return Case(name, plant, "download", words)
+
+
+def no_shared_memory(here: Path) -> Callable[[], None]:
+    ready_to_train(here)
+    settings(**{"train.workers": 2})(here)
+    return patched(mock.patch("lesionbench.core.machine.free_shared_memory", return_value=0))
+
+
+def small(here: Path) -> None:
+    ready_to_train(here)
+    np.save(here / "data/pixels.npy", np.zeros((8, 32, 32, 3), np.uint8))
+
+
 TABLE = "data/raw/metadata.csv"
 CASES = [
     # Metadata.
-    Case("no column dx", metadata(lambda t: t.replace("dx,", "diagnosis,", 1)), "index", (TABLE, "dx", "diagnosis")),
+    Case("no column dx", metadata(lambda t: t.replace("dx,", "verdict,", 1)), "index", (TABLE, "dx", "verdict")),
     Case("unknown dx", metadata(lambda t: t.replace("nv", "nevus", 1)), "index", ("row 2: dx is 'nevus'", "akiec")),
     Case("age -3", metadata(lambda t: t.replace("31", "-3")), "index", ("row 2: age is '-3'", "0 to 120")),
     Case("age old", metadata(lambda t: t.replace("32", "old")), "index", ("row 3: age is 'old'", "0 to 120")),
@@ -136,6 +195,75 @@ CASES = [
     Case("no server", server(None), "download", ("http://127.0.0.1", "Connection refused", "dataset.mirror")),
     Case("a server that says 404", server(404), "download", ("http://127.0.0.1", "status 404")),
     Case("a server that says 500", server(500), "download", ("http://127.0.0.1", "status 500", "gave up")),
+    # Folders and mirrors as people have them.
+    Case("two images of one name", mine(**{"x/I3.jpg": b"other"}), "download", ("two images of one name", "x/I3.jpg")),
+    Case("names that differ by case", mine(**{"x/i3.JPG": b"other"}), "download", ("I3.jpg and", "x/i3.JPG")),
+    Case(
+        "names that differ by Unicode form",
+        mine(**{"\u00e4.jpg": b"1", "x/a\u0308.jpg": b"2"}),
+        "download",
+        ("two images of one name", "Unicode form"),
+    ),
+    Case("masks that differ", mine(**{"masks/deep/I1.png": b"x"}), "download", ("two masks of one image", "deep/I1")),
+    Case(
+        "two tables", mine(**{"HAM10000_metadata.tab": b"x"}), "download", ("both are there", "HAM10000_metadata.tab")
+    ),
+    Case(
+        "two tables of ground truth",
+        both(no_table, mine(**{"a_GroundTruth.csv": b"x", "b_GroundTruth.csv": b"x"})),
+        "download",
+        ("neither", "more than one: a_GroundTruth.csv, b_GroundTruth.csv"),
+    ),
+    Case(
+        "a table of Excel",
+        both(no_table, mine(**{"metadata.xlsx": b"x"})),
+        "download",
+        ("neither", "metadata.xlsx must be saved as CSV UTF-8"),
+    ),
+    Case(
+        "zips in data/mine",
+        both(no_table, mine(**{"dataverse_files.zip": b"x"})),
+        "download",
+        ("neither", "(dataverse_files.zip)", "dataset.mirror=data/mine"),
+    ),
+    Case(
+        "a test set among the images",
+        both(ham_table, mine(**{"ISIC2018_Task3_Test_Images/T1.jpg": b"x"})),
+        "download",
+        ("ISIC2018_Task3_Test_Images holds a test set", "external/<name>"),
+    ),
+    Case(
+        "an external cohort without labels",
+        mine(**{"external/outer/E1.jpg": b"x"}),
+        "download",
+        ("external/outer", "labels.csv is missing"),
+    ),
+    Case(
+        "-S dataset.path=~/nowhere",
+        settings(**{"dataset.path": "~/lesionbench-nowhere"}),
+        "download",
+        ("lesionbench-nowhere is not a folder",),
+    ),
+    Case(
+        "a mirror on S3",
+        settings(**{"dataset.source": "ham10000", "dataset.mirror": "s3://bucket"}),
+        "download",
+        ("s3://bucket is not on this machine", "http"),
+    ),
+    Case(
+        "a mirror without MD5SUMS and other files than upstream's",
+        both(mirror(), lambda h: (h / "mirror/MD5SUMS").unlink()),
+        "download",
+        ("part_1.zip has the MD5", "upstream has", "MD5SUMS is missing"),
+    ),
+    Case("a server that says 202", server(202), "download", ("status 202", "browser", "Kaggle")),
+    Case("a server that says 403", server(403), "download", ("status 403", "browser", "Kaggle")),
+    Case(
+        "a server that sends a page",
+        server(200),
+        "download",
+        ("did not deliver MD5SUMS, but a web page", "browser", "Kaggle"),
+    ),
     # params.yaml.
     bad_params("-S split.val=0.9", settings(**{"split.val": 0.9}), "split: val + test is 0.9 + 0.15", "below 1"),
     bad_params("-S tasks=[melanom]", settings(tasks=["melanom"]), "tasks.0: found 'melanom'", "'diagnosis'"),
@@ -149,6 +277,21 @@ CASES = [
     bad_params("not YAML", params(lambda t: t.replace("- melanoma", "- [melanoma")), "not valid YAML, line"),
     bad_params("a tab", params(lambda t: t.replace("  source:", "\tsource:")), "not valid YAML, line", "tab"),
     bad_params("a key twice", params(lambda t: t + "seed: 7\n"), "the key seed stands here for the second time"),
+    # The machine of the training: told before anything is downloaded.
+    bad_params(
+        "-S train.strategy=dpp",
+        settings(**{"train.strategy": "dpp"}),
+        "train.strategy: found 'dpp'",
+        "'auto', 'ddp' or 'ddp_find_unused_parameters_true'",
+    ),
+    machine("-S train.accelerator=gpu", {"train.accelerator": "gpu"}, "train.accelerator is gpu", "auto or cpu"),
+    machine("-S train.devices=64", {"train.devices": 64}, "train.devices is 64, but", "2 cores", "auto, or 1 to 2"),
+    machine("-S train.num_nodes=2", {"train.num_nodes": 2}, "train.num_nodes is 2, but no launcher", "here: 1"),
+    machine("-S train.precision=16-mixed", {"train.precision": "16-mixed"}, "16-mixed, which needs a GPU", "32-true"),
+    machine("-S train.workers=1000", {"train.workers": 1000}, "train.workers is 1000", "2 cores", "auto, or 0 to 8"),
+    machine("-S train.compile=true", {"train.compile": True}, "no C++ compiler no-compiler", "train.compile to false"),
+    train("workers, no shared memory", no_shared_memory, "train.workers is 2", "auto or 0", "--shm-size"),
+    train("an image too small", small, "at 32 px", "pixels.size to 224", backbone="timm:vit_base_patch32_224"),
     Case("-S dataset.external=[nonsense]", settings(**{"dataset.external": ["nonsense"]}), "download", ("'nonsense'",)),
     # Splits.
     Case(
@@ -181,6 +324,46 @@ CASES = [
         True,
     ),
     train("weights of another network", weights("x.safetensors", {"a": np.zeros(2)}), "does not fit resnet50", "conv1"),
+    # Tables: ids in several forms, patients, public tables.
+    Case(
+        "a lesion in two ways",
+        metadata(lambda t: t.replace("L2", "l1")),
+        "index",
+        ("row 3: lesion_id is 'l1'", "'L1' stands in row 2"),
+    ),
+    Case(
+        "a lesion of two patients",
+        lambda here: [plant(here) for plant in (columns("patient_id", "P1", "P2"), metadata(one_lesion))],
+        "index",
+        ("row 2: lesion L1 has patient P1 and P2", "one patient per lesion"),
+    ),
+    Case("two columns for patients", columns("patient_id,Patient", "P1,P2"), "index", ("patient_id and Patient",)),
+    Case(
+        "all melanomas of one patient",
+        columns("patient_id", "", "P1"),
+        "split",
+        ("too few patients", "mel has 1", "split.by_patient: false"),
+    ),
+    Case(
+        "one-hot without lesion ids",
+        one_hot("NV,MEL,BCC,AKIEC,BKL,DF,VASC", lesions=False),
+        "index",
+        (TABLE, "lacks lesion ids", "lesion_groupings.csv", "image, NV, MEL, BCC, AKIEC, BKL, DF, VASC"),
+    ),
+    Case(
+        "one-hot without a class",
+        one_hot("NV,MEL,BCC,AKIEC,BKL,DF,VASCULAR_L"),
+        "index",
+        ("VASC is missing; VASCULAR_L is there",),
+    ),
+    Case("one-hot with SCC", one_hot("NV,MEL,BCC,AK,BKL,DF,VASC,SCC"), "index", ("row 9: dx is 'SCC'", "akiec")),
+    Case(
+        "an unclear diagnosis",
+        metadata(lambda t: t.replace("dx,", "diagnosis,", 1).replace("nv", "squamous cell carcinoma", 1)),
+        "index",
+        ("row 2: dx is 'squamous cell carcinoma'", "akiec"),
+    ),
+    Case("names of nothing", metadata(lambda t: t.replace("_id", "_x")), "index", ("column image_id", "lesion ids")),
 ]
 
 
@@ -215,8 +398,19 @@ def test_bad_input_is_refused_in_a_sentence(case: Case) -> None:
         metadata(lambda t: t + ",,,,,,,\n"),
         metadata(lambda t: t.replace("rosendahl", "1").replace("back", "<b>$x^2</b>")),
         image(lambda path: Image.open(path).save(path, format="MPO")),
+        metadata(lambda t: t.replace("L1,", "\u200bL1,").replace("L2,", "L2\u00a0,").replace("I3,", "I3\u2060 ,")),
+        metadata(
+            lambda t: (
+                t.replace("lesion_id,image_id,dx,", "Lesion ID,isic_id,diagnosis,")
+                .replace(",nv,", ",nevus,")
+                .replace(",mel,", ',"Melanoma, NOS",')
+            )
+        ),
     ],
-    ids=["BOM", "CRLF", "semicolons", "a blank row", "numbers, HTML and formulas", "MPO"],
+    ids=[
+        *("BOM", "CRLF", "semicolons", "a blank row", "numbers, HTML and formulas", "MPO", "invisible characters"),
+        "other names and words",
+    ],
 )
 def test_odd_but_legal_input_is_read_right(plant: Plant) -> None:
     with project(lambda here: None):

@@ -15,7 +15,8 @@ help:  ## show this list
 setup: .venv/ready  ## make .venv with the pinned packages
 
 # The scripts of a .venv name their Python by its whole path: in a moved or copied project it is another's, or none.
-AT_HOME := head -n 2 .venv/bin/dvc 2>/dev/null | grep -qF "$$(cd .venv && pwd -P)/bin/python"
+AT_HOME := head -n 2 .venv/bin/dvc 2>/dev/null | grep -qF -e "$$(pwd -P)/.venv/bin/python" \
+	-e "$$(cd .venv 2>/dev/null && pwd -P)/bin/python"
 ifneq ($(wildcard .venv/ready),)
 ifneq ($(shell $(AT_HOME) && echo yes),yes)
 .PHONY: .venv/ready

@@ -30,7 +30,8 @@ def main(task: str) -> None:
     trainings = {b: results.read(results.Training, f"metrics/train/{task}/{b}.json").plain() for b in backbones}
     every = {b: files.read_csv(f"data/predictions/{task}/{b}.csv") for b in backbones}
     compare.check_alike(every)
-    options: dict[str, Any] = {"free_test": free, "lesion": results.read(results.Split, "metrics/split.json").lesion}
+    lesion = results.read(results.Split, "metrics/split.json").lesion
+    options: dict[str, Any] = {"free_test": free, "lesion": lesion}
     found: dict[str, Any] = {"leaky": config.leaky, "chosen": compare.choose(task, evaluations)}
     scores = dict(evaluations)
     if len(every) > 1:
@@ -43,7 +44,7 @@ def main(task: str) -> None:
         found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
-    free = free and split == "test"
+    free = (free and split == "test") or lesion != "group_id"  # patients are drawn freely
     differences = compare.paired_differences(shown, classes, config.compare.bootstrap, config.seed, free=free)
     found |= {"split": split, "differences": differences}
     results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))

@@ -295,6 +295,7 @@ def test_a_backbone_may_have_settings_of_its_own(root: Path) -> None:
         ({"resnet50": {"learning_rat": 0.1}}, "resnet50.learning_rat: unknown key; did you mean learning_rate?"),
         ({"resnet50": {"epochs": 0}}, "resnet50.epochs: found 0: should be greater than or equal to 1"),
         ({"resnet51": {"epochs": 1}}, "resnet50, inception_v3"),
+        ({"resnet50": {"accelerator": "cpu"}}, "resnet50.accelerator: this key holds for all backbones alike"),
     ],
 )
 def test_faults_of_a_backbone_s_own_settings_are_told(

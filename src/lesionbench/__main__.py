@@ -67,11 +67,15 @@ def run_audit(arguments: argparse.Namespace) -> None:
         table = audit_files.read_splits(arguments.split, **named)
         found = audit_files.find_files(arguments.images, table) if arguments.images else {}
     pairs = audit_files.read_pairs(arguments.duplicates) if arguments.duplicates else audit_files.no_pairs()
+    there = pairs["image_id_a"].isin(table["image_id"]) & pairs["image_id_b"].isin(table["image_id"])
     metadata = audit_files.read_foreign(arguments.metadata, **of_lesion) if arguments.metadata else None
     if metadata is not None:
         metadata = audit_files.align(metadata, table)
     tables = [table] if metadata is None else [metadata, table]
     notes = [*audit_files.join_alike(tables), *audit_files.contradictions(tables[0])]
+    if not there.all():
+        notes.append(f"{int((~there).sum()):,} of {len(pairs):,} pairs name an image that the split does not have.")
+        pairs = pairs[there]
     if found:
         table = table.merge(audit_files.hash_images(found), "left", on="image_id")
     overlaps = audit.audit(table, pairs, arguments.threshold, metadata=metadata, leaky=True)

@@ -117,6 +117,10 @@ class Augment(Section):
         return value
 
 
+# Keys of section train that evaluation, comparison or the start of a training read for all backbones.
+OF_ALL = {"accelerator", "devices", "num_nodes", "strategy", "monitor", "overrides"}
+
+
 class Train(Section):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
@@ -147,7 +151,9 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _valid_for_each(self) -> "Train":
-        for backbone in self.overrides:
+        for backbone, own in self.overrides.items():
+            if refused := sorted(OF_ALL & set(own)):
+                raise ValueError(f"overrides.{backbone}.{refused[0]}: this key holds for all backbones alike")
             try:
                 self.of(backbone)
             except ValidationError as error:
@@ -265,11 +271,7 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
 
 
 def check_machine(config: Params) -> None:
-    """Refuse a section train that this machine cannot do; where the section is absent nothing is checked.
-
-    Raises:
-        UserError: as `machine.check` does.
-    """
+    """Refuse a section train that this machine cannot do, as `machine.check` does; nothing where it is absent."""
     if "train" in config.model_fields_set:
         machine.check(config.train)
 

@@ -203,6 +203,15 @@ def test_an_image_id_in_two_cohorts_is_refused(raw: Path) -> None:
     assert "I1 in other" in str(caught.value)
 
 
+def test_a_lesion_that_two_cohorts_write_in_two_ways_is_refused(raw: Path) -> None:
+    folder = raw / "external" / "other"
+    name = pd.read_csv(raw / "metadata.csv", dtype=str)["lesion_id"][0]
+    (folder / "labels.csv").write_text(f"image_id,lesion_id,dx\nE1,{name.lower()},nv\n")
+    with pytest.raises(UserError, match="ids of cohorts differ only in case") as caught:
+        images.build_index(raw, "mine")
+    assert f"'{name}' and '{name.lower()}'" in str(caught.value)
+
+
 def test_files_are_found_under_another_unicode_form(raw: Path) -> None:
     """As a Mac writes names: images and masks of one name in another form belong to its row."""
     (raw / "images" / "I2.jpg").rename(raw / "images" / "Ia\u0308.jpg")

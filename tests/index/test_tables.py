@@ -119,3 +119,9 @@ def test_a_near_name_is_told() -> None:
     assert tables.near("AKIEC", ["AKIECS", "age"]) == "; AKIECS is there"
     assert tables.near("lesion_id", ["lesion_ids", "age"]) == "; lesion_ids is there"
     assert tables.near("lesion_id", ["age"]) == ""
+
+
+def test_columns_in_which_nothing_stands_are_left_out(tmp_path: Path) -> None:
+    """Excel writes them behind the others."""
+    (tmp_path / "a.csv").write_text("image_id,dx,,\nI1,nv,,\nI2,mel,,\n")
+    assert tables.read_table(tmp_path / "a.csv").to_dict("list") == {"image_id": ["I1", "I2"], "dx": ["nv", "mel"]}

@@ -321,6 +321,27 @@ def test_the_moving_average_is_the_formula_s(section: params.Train) -> None:
     assert float(next(average._average_model.module.parameters())) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_average_leaves_whole_numbers_alone() -> None:
+    """Such as timm's tables of positions, which an average would round down."""
+    average = callbacks.MovingAverage(0.999, "cpu")
+    layer = torch.nn.Linear(1, 1)
+    layer.register_buffer("table", torch.arange(169))
+    average.setup(None, _holding(layer), "fit")  # type: ignore[arg-type]
+    for _ in range(100):
+        assert average._average_model is not None
+        average._average_model.update_parameters(_holding(layer))
+    assert torch.equal(average._average_model.module.layer.table, torch.arange(169))
+
+
+@pytest.mark.parametrize("changes", [{"batch_norm": "recomputed"}, {"first_size": 0.5}], ids=["recomputed", "growing"])
+def test_half_precision_takes_each_setting(
+    packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(classifier, "STEP", 8)
+    fitted, _ = fit(packed, section, tmp_path, epochs=2, precision="bf16-true", **changes)
+    assert math.isfinite(fitted.history[-1]["val_loss"])
+
+
 def _holding(layer: torch.nn.Module) -> Any:
     module = pl.LightningModule()
     module.layer = layer
@@ -341,7 +362,7 @@ def test_images_grow_to_their_size() -> None:
     assert sides[0] == 128
     assert sides[6:] == [224] * 3
     assert [classifier.side_of(epoch, 9, 80, 1.0) for epoch in range(9)] == [80] * 9
-    assert classifier.side_of(0, 1, 224, 0.3) == 96  # a lone epoch is the first
+    assert classifier.side_of(0, 1, 224, 0.3) == 224  # a lone epoch is the last
     assert classifier.side_of(0, 5, 40, 0.1) == 32
 
 
@@ -359,11 +380,11 @@ def test_smaller_images_reach_the_network(section: params.Train) -> None:
 
 def test_a_network_of_one_size_does_not_grow(inputs: finished.Inputs, tmp_path: Path) -> None:
     np.save(tmp_path / "larger.npy", np.zeros((TRAIN + VAL, 64, 64, 3), np.uint8))
-    train = inputs.train.model_copy(update={"first_size": 0.5})
+    train = inputs.train.model_copy(update={"first_size": 0.5, "epochs": 3})
     asked = dataclasses.replace(
         inputs, backbone="timm:vit_tiny_patch16_224", train=train, pixels=tmp_path / "larger.npy"
     )
-    with pytest.raises(UserError, match=r"vit_tiny_patch16_224 cannot be built at 32 px"):
+    with pytest.raises(UserError, match=r"first_size is 0.5: .*vit_tiny_patch16_224 cannot be built at 32 px"):
         training.make(asked, "key", tmp_path)
 
 

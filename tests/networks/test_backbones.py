@@ -160,6 +160,7 @@ def test_weights_are_told_where_they_were_asked_for(tmp_path: Path) -> None:
         ("timm:dpn68", 64, ("classifier",)),
         ("timm:levit_128s", 224, ("head.linear", "head_dist.linear")),
         ("timm:efficientformerv2_s0", 224, ("head", "head_dist")),
+        ("timm:caformer_s18", 64, ("head.fc.fc2",)),
         ("timm:repvit_m0_9", 64, ("head.head.l", "head.head_dist.l")),
         ("timm:crossvit_tiny_240", 240, ("head.0", "head.1")),
     ],

@@ -711,3 +711,37 @@ def test_two_columns_of_one_meaning_are_refused_unless_one_is_named(hidden: Path
     (hidden / "split.csv").write_text(text, encoding="utf-8")
     assert "patient_id and Patient, which both mean patient_id" in command("audit", hidden / "split.csv")[1]
     assert "4 found" in command("audit", hidden / "split.csv", "--patient-column", "patient_id")[1]
+
+
+def test_class_folders_named_by_digits_are_no_folds(tmp_path: Path) -> None:
+    for n, name in enumerate(("train/0/a.png", "train/1/b.png", "test/0/c.png", "test/1/d.png")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(0 if n in (0, 2) else n))
+    for arguments in ([tmp_path], [tmp_path / "train", tmp_path / "test"]):
+        status, said = command("audit", *arguments)
+        assert status == 1
+        assert "(train)" in said
+        assert "(test)" in said
+
+
+def test_blank_patients_of_the_metadata_do_not_hide_those_of_the_split(hidden: Path) -> None:
+    (hidden / "meta.csv").write_text("image_id,patient_id\nX_01,\nX_02,\nX_03,\nX_04,P2\n")
+    status, said = command("audit", hidden / "split.csv", "--metadata", hidden / "meta.csv")
+    assert status == 1
+    assert "patient P1" in said
+    (hidden / "meta.csv").write_text("image_id,patient_id\nX_01,\nX_02,\nX_03,\nX_04,P9\n")
+    said = command("audit", hidden / "split.csv", "--metadata", hidden / "meta.csv")[1]
+    assert "X_04 has the patient_id 'P2', in the metadata 'P9'" in said
+
+
+def test_pairs_that_name_no_image_of_the_split_are_told(hidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (hidden / "pairs.csv").write_text("image_id_a,image_id_b\nA,B\nX_03,X_04\n")
+    assert "5 found" in command("audit", hidden / "split.csv", f"--duplicates={hidden / 'pairs.csv'}")[1]
+    assert "1 of 2 pairs name an image that the split does not have" in capsys.readouterr().out
+
+
+def test_a_table_s_name_comes_before_its_inner_folds(hidden: Path) -> None:
+    for name in ("train", "test"):
+        (hidden / f"{name}.csv").write_text(f"image,fold,lesion\n{name}1,0,L1\n{name}2,1,L2\n")
+    said = command("audit", hidden / "train.csv", hidden / "test.csv")[1]
+    assert "train1 (train) and test1 (test): lesion L1" in said

@@ -99,7 +99,8 @@ def evaluate(
 
     Class shares for decisions and skill, and thresholds that reach the target sensitivities for melanoma, are those of
     val. Intervals draw lesions within their class on val and test, whose classes the split shares out, and freely in
-    external cohorts and in a test split whose classes it does not share out.
+    external cohorts and in a test split whose classes it does not share out. Patients are always drawn freely, because
+    one patient may have lesions of several classes.
 
     Args:
         table: table from `calibrate`, of one backbone or of an ensemble, with rows of val.
@@ -117,6 +118,7 @@ def evaluate(
     column = tasks.melanoma_column(classes)
     p, labels = probabilities(table, classes), tasks.numbers(table["label"], classes)
     melanoma, positive = p[:, column], (labels == column).astype(int)
+    patients = lesion != "group_id"
     groups, lesions, split = table["group_id"].to_numpy(), table[lesion].to_numpy(), table["split"]
     val, test, external = (split.eq(part).to_numpy() for part in SCORED)
     thresholds = decisions.operating_points(melanoma[val], positive[val], section.sensitivities)
@@ -135,8 +137,8 @@ def evaluate(
 
     cohorts = table["cohort"].to_numpy()
     return {
-        "val": score(val, False),
-        "test": score(test, free_test) if test.any() else None,
+        "val": score(val, patients),
+        "test": score(test, free_test or patients) if test.any() else None,
         "external": {each: score(external & (cohorts == each), True) for each in sorted({*cohorts[external]})},
         "decision": section.decision,
     }

@@ -16,7 +16,7 @@ from lesionbench.core.sampling import by_size, quotas
 from lesionbench.core.tasks import DIAGNOSES
 from lesionbench.index import quality
 from lesionbench.index.metadata import Metadata, read
-from lesionbench.index.tables import by_name, look
+from lesionbench.index.tables import alike, by_name, look
 
 INSPECTED = ["width", "height", "sha256", "pixels_sha256", *quality.COLUMNS]  # found by `inspect_image`
 COLUMNS = [
@@ -207,6 +207,13 @@ def build_index(
     if len(twice):
         faults = [f"{image_id} in {cohort}" for image_id, cohort in twice.itertuples(index=False)]
         raise list_faults("an image_id stands in two cohorts", faults)
+    faults = [
+        f"{name}: {' and '.join(map(repr, names))}"
+        for name in ("lesion_id", "patient_id")
+        for names in alike(index[name])
+    ]
+    if faults:
+        raise list_faults("ids of cohorts differ only in case, blanks or width; write each in one way", faults)
     return index
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lesionbench.core.errors import UserError, list_faults
 from lesionbench.index.columns import ALIASES, LOOSE
 
-UNKNOWN = ("", "unknown", "nan", "na", "n/a", "none", "null")
+UNKNOWN = ("", "unknown", "nan", "na", "n/a", "none", "null", "-", "--", "?", ".", "missing", "not available")
 # What no one sees: Unicode's Default_Ignorable_Code_Point, and annotations. What looks like a blank, but is not.
 UNSEEN = re.compile(
     "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
@@ -94,6 +94,13 @@ def read_table(path: str | Path, *, empty: bool = False, exact: bool = False) ->
     if len(rows) < (1 if empty else 2):
         raise UserError(f"{path} has no rows below its header")
     columns = rows.pop(min(rows))
+    # Excel writes columns in which nothing stands.
+    empty_ones = {
+        i for i, name in enumerate(columns) if not name and not any("".join(r[i : i + 1]) for r in rows.values())
+    }
+    if empty_ones:
+        columns, *cells = ([c for i, c in enumerate(r) if i not in empty_ones] for r in (columns, *rows.values()))
+        rows = dict(zip(rows, cells, strict=True))
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise UserError(f"{path} has two columns of the name {twice[0]!r}; leave one of them out")

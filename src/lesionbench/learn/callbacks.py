@@ -62,8 +62,9 @@ class MovingAverage(WeightAveraging):
 
     def __init__(self, decay: float, device: str):
         def mean(average: torch.Tensor, current: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-            kept = min(decay, (1 + float(steps)) / (10 + float(steps)))
-            return average * kept + current * (1 - kept)
+            if not average.is_floating_point():  # such as a table of positions
+                return current
+            return torch.lerp(current, average, torch.clamp((1 + steps) / (10 + steps), max=decay).to(average.dtype))
 
         super().__init__(device, avg_fn=mean)
 

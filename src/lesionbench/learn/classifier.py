@@ -49,7 +49,10 @@ def side_of(epoch: int, epochs: int, size: int, first: float) -> int:
         >>> [side_of(epoch, 6, 224, 0.5) for epoch in range(6)]
         [128, 160, 192, 224, 224, 224]
     """
-    grown = min(1.0, epoch / max(1, round(epochs * 2 / 3)))
+    whole = round(epochs * 2 / 3)
+    if epoch >= whole or epochs == 1:
+        return size
+    grown = epoch / whole
     return min(size, STEP * math.ceil((first + (1 - first) * grown) * size / STEP))
 
 
@@ -97,11 +100,11 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         """The loss of a batch: uint8 RGB (B, S, S, 3) and class numbers, int64 (B,)."""
         images, targets = batch
-        inputs = normalise(images, self.mean, self.std).to(self.dtype)
+        inputs = normalise(images, self.mean, self.std)
         side = side_of(self.current_epoch, self.train_params.epochs, inputs.shape[-1], self.train_params.first_size)
         if side < inputs.shape[-1]:
             inputs = functional.interpolate(inputs, (side, side), mode="bilinear", antialias=True)
-        out = self.network(inputs)
+        out = self.network(inputs.to(self.dtype))
         loss = self.loss((out if isinstance(out, torch.Tensor) else out.logits).float(), targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
         if isinstance(out, torch.Tensor):

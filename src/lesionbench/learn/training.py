@@ -25,6 +25,7 @@ from lesionbench.learn.callbacks import History, Latest, MovingAverage, Patience
 from lesionbench.learn.classifier import Classifier, side_of
 from lesionbench.networks.backbones import Backbone, construct, normalise, try_training
 from lesionbench.networks.model_file import save_model
+from lesionbench.networks.predict import on
 
 if TYPE_CHECKING:
     from lesionbench.learn.finished import Inputs
@@ -152,16 +153,17 @@ def fit(
     prefix = "network."
     module.network.load_state_dict({k.removeprefix(prefix): v for k, v in history.best.items() if k.startswith(prefix)})
     if train.batch_norm == "recomputed":
-        _recompute_statistics(module, train_batches, seed)
+        _recompute_statistics(module, train_batches, seed, device)
     return Fitted(history.rows, history.best_epoch(), trainer.is_global_zero)
 
 
-def _recompute_statistics(module: Classifier, train_batches: DataLoader, seed: int) -> None:
+def _recompute_statistics(module: Classifier, train_batches: DataLoader, seed: int, device: str) -> None:
     """Take the statistics of batch normalisation from the training images, augmented as in the first epoch."""
     torch.manual_seed(seed)  # of dropout
     train_batches.sampler.set_epoch(0)  # type: ignore[attr-defined]
-    mean, std = (each.to(module.device) for each in (module.mean, module.std))
-    update_bn((normalise(images.to(module.device), mean, std) for images, _ in train_batches), module.network)
+    mean, std = module.mean.float().to(device), module.std.float().to(device)
+    with on(device, module.network.float()):
+        update_bn((normalise(images.to(device), mean, std) for images, _ in train_batches), module.network)
 
 
 @dataclass
@@ -213,9 +215,13 @@ def make(
     made = construct(inputs.backbone, len(classes), size, train.weights, train.dropout, train.stochastic_depth)
     if check is not None:
         check(made, inputs.backbone, size)
-    smallest = side_of(0, train.epochs, size, train.first_size)
-    if smallest < size:
-        try_training(made, inputs.backbone, smallest)
+    for side in sorted(
+        {side_of(epoch, train.epochs, size, train.first_size) for epoch in range(train.epochs)} - {size}
+    ):
+        try:
+            try_training(made, inputs.backbone, side)
+        except errors.UserError as error:
+            raise errors.UserError(f"train.first_size is {train.first_size:g}: {error}") from None
     if made.note:
         print(made.note)
     targets = torch.from_numpy(labels[split.eq("train")])

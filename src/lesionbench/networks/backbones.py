@@ -244,11 +244,16 @@ def _heads(network: Any) -> tuple[str, ...]:
     told = network.pretrained_cfg["classifier"] or ()
     given = network.get_classifier()
     inside = {id(each) for part in (given if isinstance(given, tuple) else (given,)) for each in part.modules()}
+
+    def gives_classes(module: nn.Module) -> bool:  # a classifier may have hidden layers too
+        if isinstance(module, nn.Conv2d):
+            return module.kernel_size == (1, 1) and module.out_channels == network.num_classes
+        return isinstance(module, nn.Linear) and module.out_features == network.num_classes
+
     heads = [
         name
         for name, module in network.named_modules()
-        if (id(module) in inside or name in ([told] if isinstance(told, str) else told))
-        and (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)))
+        if (id(module) in inside or name in ([told] if isinstance(told, str) else told)) and gives_classes(module)
     ]
     if not heads:
         raise ValueError("it has no last layer that tells classes apart, choose another network")

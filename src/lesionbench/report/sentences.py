@@ -175,14 +175,14 @@ def intervals(resamples: int, units: str = "lesions") -> Markup:
     """
     if not resamples:
         return Markup("Nothing was resampled, so scores have no intervals.")
+    how = "within each class on val and test, and freely on external cohorts and on a held-out source"
     return Markup(
-        "Small grey numbers are 95&nbsp;% intervals from {} resamples of whole {}. These are drawn within each "
-        "class on val and test, and freely on external cohorts and on a held-out source. Shares of images and means "
-        "of recalls always have an interval, by Wilson's method. Other scores have none where a class has too few "
-        "lesions. An interval holds on condition that the score is defined. All leave out what another seed, training "
-        "or split would change. Those on val also leave out that the epoch, the calibration and the thresholds were "
-        "chosen on val."
-    ).format(number(resamples, 0), units)
+        "Small grey numbers are 95&nbsp;% intervals from {} resamples of whole {}. These are drawn {}. Shares of "
+        "images and means of recalls always have an interval, by Wilson's method. Other scores have none where a class "
+        "has too few lesions. An interval holds on condition that the score is defined. All leave out what another "
+        "seed, training or split would change. Those on val also leave out that the epoch, the calibration and the "
+        "thresholds were chosen on val."
+    ).format(number(resamples, 0), units, how if units == "lesions" else "freely")
 
 
 def paired(resamples: int, units: str = "lesions") -> str:

@@ -74,7 +74,8 @@ def audit(
         known = metadata.drop_duplicates("image_id").set_index("image_id")
         for name in ("lesion_id", "patient_id"):
             if name in known:
-                table = table.assign(**{name: table["image_id"].map(known[name]).fillna("")})
+                found = table["image_id"].map(known[name]).fillna("")
+                table = table.assign(**{name: found.where(found.ne(""), table[name]) if name in table else found})
     table = table.assign(linked=link(table, pairs, threshold, by_patient))
     if trainable is not None:
         faults += check_contract(table, metadata, trainable)
@@ -176,9 +177,11 @@ def check_metadata(table: pd.DataFrame, metadata: pd.DataFrame) -> list[str]:
     both = table.merge(known, "left", on="image_id", suffixes=("", "_known"), indicator=True)
     missing = both["_merge"].eq("left_only")
     faults += [f"{image_id} is not in the metadata" for image_id in both.loc[missing, "image_id"]]
-    for name in ("lesion_id", "cohort", "dx"):
+    for name in ("lesion_id", "patient_id", "cohort", "dx"):
         if f"{name}_known" in both:
             differ = both[~missing & both[name].ne(both[f"{name}_known"])]
+            if name in ("lesion_id", "patient_id"):  # a blank says nothing
+                differ = differ[differ[name].ne("") & differ[f"{name}_known"].ne("")]
             rows = differ[["image_id", name, f"{name}_known"]].itertuples(index=False)
             faults += [f"{image_id} has the {name} {a!r}, in the metadata {b!r}" for image_id, a, b in rows]
     if "sha256" in both:

@@ -55,7 +55,8 @@ def read_foreign(path: str | Path, **named: str | None) -> pd.DataFrame:
 def read_splits(paths: Sequence[Path], **named: str | None) -> pd.DataFrame:
     """Read the tables of a split, one for all images or one a split; arguments and columns as of read_foreign.
 
-    A table without a column for the split is of the split that its file is named after, if there are several.
+    Of several tables, one whose column for the split is missing, or does not name the split that its file is named
+    after, is of that split.
 
     Raises:
         UserError: also if a table names no split.
@@ -63,8 +64,9 @@ def read_splits(paths: Sequence[Path], **named: str | None) -> pd.DataFrame:
     tables = []
     for path in paths:
         table = read_foreign(path, **named)
-        if "split" not in table:
-            split = split_of(path.stem) if len(paths) > 1 else None
+        split = split_of(path.stem) if len(paths) > 1 and named.get("split") is None else None
+        # A table named train may have a column of inner folds.
+        if "split" not in table or (split is not None and split not in set(table["split"])):
             if split is None:
                 names = "split, set, fold, subset, partition"
                 called = ", and is not named after train, val or test" if len(paths) > 1 else ""
@@ -87,9 +89,12 @@ def read_folders(tops: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Path]]:
     rows = []
     for top in tops:
         inner = sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
+        own = split_of(top.resolve().name)
         parts_of = {path: split for path in inner if (split := split_of(path.name)) is not None}
-        if len(parts_of) < 2 and (split := split_of(top.resolve().name)) is not None:
-            parts_of = {top: split}
+        # Folders 0 and 1 inside train/ are classes.
+        named = [path for path in parts_of if not path.name.isdecimal()]
+        if own is not None and (len(tops) > 1 or len(named) < 2):
+            parts_of = {top: own}
         if not parts_of:
             has = ", ".join(path.name for path in inner) or "no folder"
             raise UserError(f"{top} is not named after a split, and has no folders train, val or test; it has {has}")

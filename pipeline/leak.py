@@ -47,7 +47,7 @@ def main(*options: str) -> None:
     made = leak_cost.measure(runs, tasks.CLASSES["diagnosis"], arguments.bootstrap, seed=0)
     first = table.iloc[0]
     title = (
-        f"What a split by image pretends: {first['dataset.source']}, {first['backbone']}, {first['pixels.size']} px, "
+        f"A split by image against a split by lesion: {first['dataset.source']}, {first['backbone']}, {first['pixels.size']} px, "
         f"{first['train.epochs']} epochs\ntest split, n = {len(runs[0].test):,} images, mean of "
         f"{table['seed'].nunique()} seeds; bars: 95 % intervals over lesions"
     )

@@ -47,8 +47,8 @@ def main(*options: str) -> None:
     made = leak_cost.measure(runs, tasks.CLASSES["diagnosis"], arguments.bootstrap, seed=0)
     first = table.iloc[0]
     title = (
-        f"A split by image against a split by lesion: {first['dataset.source']}, {first['backbone']}, {first['pixels.size']} px, "
-        f"{first['train.epochs']} epochs\ntest split, n = {len(runs[0].test):,} images, mean of "
+        f"A split by image against a split by lesion: {first['dataset.source']}, {first['backbone']}, "
+        f"{first['pixels.size']} px, {first['train.epochs']} epochs\ntest split, n = {len(runs[0].test):,} images, mean of "
         f"{table['seed'].nunique()} seeds; bars: 95 % intervals over lesions"
     )
     named = made.replace({"images": leak_cost.IMAGES, "metric": leak_cost.METRICS})

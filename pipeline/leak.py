@@ -48,8 +48,9 @@ def main(*options: str) -> None:
     first = table.iloc[0]
     title = (
         f"A split by image against a split by lesion: {first['dataset.source']}, {first['backbone']}, "
-        f"{first['pixels.size']} px, {first['train.epochs']} epochs\ntest split, n = {len(runs[0].test):,} images, mean of "
-        f"{table['seed'].nunique()} seeds; bars: 95 % intervals over lesions"
+        f"{first['pixels.size']} px, {first['train.epochs']} epochs\n"
+        f"test split, n = {len(runs[0].test):,} images, mean of {table['seed'].nunique()} seeds; "
+        "bars: 95 % intervals over lesions"
     )
     named = made.replace({"images": leak_cost.IMAGES, "metric": leak_cost.METRICS})
     files.write_csv("docs/leak.csv", named)

@@ -44,7 +44,7 @@ def main(task: str) -> None:
         found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
-    free = (free and split == "test") or lesion != "group_id"  # patients are drawn freely
+    free = predictions.drawn_freely(split, free, lesion != "group_id")
     differences = compare.paired_differences(shown, classes, config.compare.bootstrap, config.seed, free=free)
     found |= {"split": split, "differences": differences}
     results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))

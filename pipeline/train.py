@@ -26,7 +26,7 @@ def main(task: str, backbone: str) -> None:
     split, pixels = files.read_csv("data/split.csv"), Path("data/pixels.npy")
     policy = results.read(results.Augmentation, "data/augmentation.json").model_dump()
     inputs = finished.Inputs(task, backbone, config.seed, config.pixels, train, policy, split, pixels)
-    key = finished.train_key(inputs)
+    key, code = finished.train_key(inputs), meaning.of(finished.CACHED)
     checkpoints, entry = cache.folder("train") / key, finished.entry(key)
     model, scores = Path(f"models/{task}/{backbone}.safetensors"), Path(f"metrics/train/{task}/{backbone}.json")
     tracked = {**params.of_data(config), **inputs.settings, "leaky": config.leaky}
@@ -43,7 +43,7 @@ def main(task: str, backbone: str) -> None:
             from lesionbench.networks.backbones import try_out
 
             meaning.forget()
-            if finished.train_key(inputs) != key:
+            if meaning.of(finished.CACHED) != code:
                 raise errors.UserError(f"the code of the training changed meanwhile; {errors.AGAIN}")
             trained = training.make(inputs, key, checkpoints, run.log_epoch, try_out)
             if trained is None:

@@ -197,6 +197,9 @@ def test_lesions_of_a_held_out_source_are_drawn_freely(
     assert against.difference(each, each, table, table, 10) == against.Difference(-0.1)
     assert against.difference(each, each, table.assign(split="val"), table.assign(split="val"), 10)
     assert seen == [free, False]
+    patients = pd.concat([each, pd.Series({"patients": True})])
+    assert against.difference(patients, each, table.assign(split="val"), table.assign(split="val"), 10)
+    assert seen[-1]  # patients may have lesions of several classes
 
 
 @pytest.mark.parametrize(

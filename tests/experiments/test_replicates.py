@@ -116,6 +116,9 @@ def test_folds_are_pooled_and_have_no_t_interval(
     )
     assert (pooled["low"] < pooled["mean"]).all()
     assert (pooled["mean"] < pooled["high"]).all()
+    patients = replicates.pool(table.assign(patients=True), PARAMETERS, "val", 200).set_index("metric")
+    assert (patients["mean"] == pooled["mean"]).all()
+    assert (patients["low"] != pooled["low"]).all()  # patients may have lesions of several classes: drawn freely
     show.gathered(pooled.reset_index(), "val")
     told = " ".join(capsys.readouterr().out.split())
     assert "melanoma on val: validation folds, on which calibration and the epoch were chosen, pooled" in told

@@ -131,7 +131,7 @@ def _has_locks(path: Path) -> bool:
 
 def note_use(entry: Path) -> None:
     """Keep `entry` from being removed as old for a while."""
-    with suppress(PermissionError):  # another user's, in a shared cache
+    with suppress(OSError):  # another user's, in a shared cache, or just removed
         os.utime(entry)
 
 

@@ -86,6 +86,15 @@ def called(table: pd.DataFrame, task: str, section: "Evaluate") -> np.ndarray:
     return decisions.decide(probabilities(table, classes), section.decision, shares, cost_of(task, section))
 
 
+def drawn_freely(part: str, held_out: bool, patients: bool) -> bool:
+    """Whether intervals of `part`, one of SCORED, draw groups freely, and not within their class.
+
+    They do where the share of each class is left to chance: in an external cohort, and in a test split that is a
+    `held_out` source. So they do where groups are `patients`, who may have lesions of several classes.
+    """
+    return patients or part == "external" or (part == "test" and held_out)
+
+
 def evaluate(
     table: pd.DataFrame,
     task: str,
@@ -118,14 +127,14 @@ def evaluate(
     column = tasks.melanoma_column(classes)
     p, labels = probabilities(table, classes), tasks.numbers(table["label"], classes)
     melanoma, positive = p[:, column], (labels == column).astype(int)
-    patients = lesion != "group_id"
     groups, lesions, split = table["group_id"].to_numpy(), table[lesion].to_numpy(), table["split"]
     val, test, external = (split.eq(part).to_numpy() for part in SCORED)
     thresholds = decisions.operating_points(melanoma[val], positive[val], section.sensitivities)
     rule: dict[str, Any] = {"prior": prior(table, classes), "decision": section.decision}
     rule["cost"] = cost_of(task, section)
 
-    def score(rows: np.ndarray, free: bool) -> dict[str, Any]:
+    def score(rows: np.ndarray, part: str) -> dict[str, Any]:
+        free = drawn_freely(part, free_test, lesion != "group_id")
         samples, of_rows = section.bootstrap, {**rule, "free": free, "lesions": lesions[rows]}
         found = metrics.evaluate(p[rows], labels[rows], groups[rows], classes, samples, seed, **of_rows)
         draws = intervals.Draws.make(groups[rows], None if free else labels[rows], samples, seed)
@@ -137,8 +146,8 @@ def evaluate(
 
     cohorts = table["cohort"].to_numpy()
     return {
-        "val": score(val, patients),
-        "test": score(test, free_test or patients) if test.any() else None,
-        "external": {each: score(external & (cohorts == each), True) for each in sorted({*cohorts[external]})},
+        "val": score(val, "val"),
+        "test": score(test, "test") if test.any() else None,
+        "external": {each: score(external & (cohorts == each), "external") for each in sorted({*cohorts[external]})},
         "decision": section.decision,
     }

@@ -11,6 +11,7 @@ from lesionbench.core.tasks import classes_of
 from lesionbench.evidence import compare
 from lesionbench.evidence.intervals import Z
 from lesionbench.evidence.names import HEADLINE
+from lesionbench.evidence.predictions import drawn_freely
 from lesionbench.experiments.replicates import FEWEST, seeds_apart
 from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, read_predictions
 
@@ -154,8 +155,8 @@ def difference(
     if own is not None and other is not None:
         if not compare.alike(own, other):
             return None
-        # As pipeline/compare.py: a held-out source has its share of each class by chance.
-        free = bool(row.get("split.holdout_source")) and bool(own["split"].eq("test").all())
+        held_out, part = bool(row.get("split.holdout_source")), str(own["split"].iloc[0])
+        free = drawn_freely(part, held_out, bool(row.get("patients")))
         tables, classes = {"a": own, "b": other}, classes_of(row["task"])
         pair = compare.paired_differences(tables, classes, samples, seed=0, free=free)["a - b"]
         low, high = pair.get(f"{metric}_ci", (None, None))

@@ -8,6 +8,8 @@ import pandas as pd
 
 from lesionbench.core.tasks import classes_of
 from lesionbench.evidence import compare
+from lesionbench.evidence.metrics import LIMITS
+from lesionbench.evidence.predictions import drawn_freely
 from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, read_predictions
 
 OVER = ("seed", "split.fold")
@@ -174,10 +176,11 @@ def _pooled(rows: pd.DataFrame, split: str, samples: int) -> Iterator[dict[str, 
     pooled = pd.concat([part for part in parts if part is not None], ignore_index=True)
     if pooled.empty or pooled["image_id"].duplicated().any():
         return
-    draws = compare.draw(pooled, classes_of(task), samples, seed=0)
+    free = drawn_freely(split, held_out=False, patients=bool(rows["patients"].any()))  # folds hold no source out
+    draws = compare.draw(pooled, classes_of(task), samples, 0, free)
     scores = compare.score(pooled, classes_of(task), draws)
     for metric in METRICS:
-        limits = (0.0,) if metric == "log_loss" else (0.0, 1.0)
-        told: dict[str, Any] = draws.score(metric, scores[metric], compare.lesions_behind(metric, pooled), *limits)
+        behind = compare.lesions_behind(metric, pooled, free)
+        told: dict[str, Any] = draws.score(metric, scores[metric], behind, *LIMITS.get(metric, (0, 1)))
         low, high = told.get(f"{metric}_ci", (np.nan, np.nan))
         yield {"metric": metric, "mean": told[metric], "low": low, "high": high}

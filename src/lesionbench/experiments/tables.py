@@ -36,6 +36,7 @@ def read(commits: int) -> list[dict[str, Any]]:
     Each row that ended in success has its metrics/summary.json as `summary`, and None where there is none. DVC shows a
     queued, running or failed experiment with the scores of the commit that it started from: here it has none. Neither
     have an experiment of a part of the pipeline, and a workspace whose run did not end. Their state is PARTIAL.
+    `patients` tells whether the split's groups are patients.
 
     Raises:
         UserError: if DVC cannot list them.
@@ -52,6 +53,8 @@ def read(commits: int) -> list[dict[str, Any]]:
         if text is not None and not ended(row["rev"]):
             text, row["State"] = None, PARTIAL
         row["summary"] = None if text is None else json.loads(text)
+        made = read_text(row["rev"], "metrics/split.json") if text is not None else None
+        row["patients"] = bool(json.loads(made or "{}").get("by_patient"))
     return rows
 
 
@@ -121,9 +124,10 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
 
     Returns:
         Columns experiment, commit (where the experiment started), state (Success, Queued, Running, Failed, Partial),
-        leaky, task, backbone, val (the task's HEADLINE on val, by which one chooses), METRICS (float, NaN where
-        undefined), low and high (95 % interval of the HEADLINE on this split), and one text column per parameter. An
-        experiment without scores on this split has one row, with task and backbone None.
+        leaky, patients (whether groups are patients), task, backbone, val (the task's HEADLINE on val, by which one
+        chooses), METRICS (float, NaN where undefined), low and high (95 % interval of the HEADLINE on this split), and
+        one text column per parameter. An experiment without scores on this split has one row, with task and backbone
+        None.
     """
     found, commit = [], ""
     for row in rows:
@@ -135,6 +139,7 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
             "commit": commit,
             "state": "Success" if succeeded(row) else row["State"],
             "leaky": bool(summary.get("leaky")),
+            "patients": bool(row.get("patients")),
             **{name: _text(row.get(name)) for name in parameters},
         }
         kept = [
@@ -145,7 +150,7 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         kept = [each for each in kept if any(each[metric] is not None for metric in METRICS)]
         found += [{**about, **each} for each in kept or [{"task": None, "backbone": None}]]
     numbers = ["val", *METRICS, "low", "high"]
-    columns = ["experiment", "commit", "state", "leaky", "task", "backbone", *numbers, *parameters]
+    columns = ["experiment", "commit", "state", "leaky", "patients", "task", "backbone", *numbers, *parameters]
     return pd.DataFrame(found).reindex(columns=columns).astype(dict.fromkeys(numbers, float))
 
 

@@ -107,8 +107,7 @@ def restore(found: Path, model: Path) -> dict[str, Any] | None:
             shutil.copyfile(found / MODEL, partial)
     except (FileNotFoundError, ValueError, KeyError):  # none, just removed by another process, or damaged
         return None
-    with suppress(OSError):
-        os.utime(found)  # entries unused for longest are removed first
+    cache.note_use(found)  # entries unused for longest are removed first
     results: dict[str, Any] = stored["results"]
     return results
 

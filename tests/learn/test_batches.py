@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -61,6 +62,21 @@ def test_workers_that_are_started_afresh_change_nothing(packed: Path, start: str
     images, targets = zip(*batches, strict=True)
     assert torch.equal(torch.cat(images), epochs(packed, 0, 1)[0][0])
     assert torch.equal(torch.cat(targets), epochs(packed, 0, 1)[0][1])
+
+
+class ThreadsOfOpenCV(PackedImages):
+    def __getitems__(self, wanted: list[tuple[int, int]]) -> int:  # type: ignore[override]
+        return cv2.getNumThreads()
+
+
+def test_a_worker_has_one_thread_of_opencv(packed: Path) -> None:
+    """Else each of 12 workers would start one for every core."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        assert list(loader(ThreadsOfOpenCV(packed, np.arange(4), np.zeros(4), [], 1), 4, 1, shuffle=False)) == [1]
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_worker_gets_no_copy_of_the_pixels(tmp_path: Path) -> None:

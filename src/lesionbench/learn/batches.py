@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
@@ -131,6 +132,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def _one_thread(_: int = 0) -> None:
+    """OpenCV would start as many threads in each worker as the machine has cores: 16 cores had a load of 100."""
+    cv2.setNumThreads(1)
+
+
 def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool, pin: bool = False) -> DataLoader:
     """Load batches of (uint8 (B, S, S, 3), int64 (B,)).
 
@@ -141,6 +147,8 @@ def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool, p
         shuffle: mix the images, and drop an incomplete last batch.
         pin: put the batches where an NVIDIA or AMD GPU reads them faster.
     """
+    if workers:
+        _one_thread()  # before the fork: a forked worker that changes the number waits for threads that it has not
     return DataLoader(
         images,
         batch_size=batch_size,
@@ -148,6 +156,7 @@ def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool, p
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
         pin_memory=pin,
         drop_last=shuffle and len(images) > batch_size,

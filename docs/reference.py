@@ -87,7 +87,8 @@ METADATA = {
     "mean": "of the three channels, of values 0 to 1: subtracted from the pixels",
     "std": "of the three channels: what the pixels are then divided by",
     "train_key": "hash of all that the training depends on",
-    "settings": "task, backbone, seed, size and the parameters of section `train` that can change a weight",
+    "settings": "task, backbone, seed, size and the parameters of section `train` that can change a weight; with "
+    "`train.metadata` also `coding`: input → its columns, as `networks.coding.encode` takes them",
 }
 
 

@@ -17,7 +17,7 @@ def main(task: str, backbone: str) -> None:
     from lesionbench import params, results, schemas
     from lesionbench.core import files, machine, tasks
     from lesionbench.evidence import predictions
-    from lesionbench.networks import model_file
+    from lesionbench.networks import coding, model_file
     from lesionbench.networks.predict import predict
 
     config = params.load("seed", "evaluate", "split.scheme", "split.holdout_source", "train.accelerator")
@@ -25,8 +25,9 @@ def main(task: str, backbone: str) -> None:
     rows = predictions.scored_rows(split, predictions.is_open(config.evaluate.test, tasks.trainable_cohort(split)))
     made, described = model_file.load_model(Path(f"models/{task}/{backbone}.safetensors"))
     pixels = np.load("data/pixels.npy", mmap_mode="r")
+    known = coding.encode(split, made.coding)
     device = machine.device(config.train.accelerator)
-    logits = predict(made, pixels, rows, config.evaluate.batch_size, device, config.evaluate.views)
+    logits = predict(made, pixels, rows, config.evaluate.batch_size, device, config.evaluate.views, known)
     table, temperature, biases = predictions.calibrate(split.iloc[rows], logits, task)
     free = config.split.holdout_source is not None
     lesion = results.read(results.Split, "metrics/split.json").lesion

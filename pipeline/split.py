@@ -15,6 +15,7 @@ def main() -> None:
 
     from lesionbench import params, results, schemas
     from lesionbench.core import files
+    from lesionbench.core.metadata import INPUTS
     from lesionbench.index.metadata import read_metadata
     from lesionbench.split import assign, audit
 
@@ -25,6 +26,7 @@ def main() -> None:
     metadata = read_metadata(Path("data/raw/metadata.csv"), lesions_known=True).rename(columns={"dataset": "source"})
     dealt = assign.deal(metadata, files.read_csv("data/raw/duplicate_pairs.csv"), config.split)
     table = assign.split_images(index, pairs[pairs["merged"].astype(bool)], trainable, config.split, dealt)
+    table[list(INPUTS)] = index[list(INPUTS)]
     with files.atomic("data/split.csv") as partial:
         files.write_csv(partial, schemas.check("split", table))
         overlaps, found = audit.audit_files(

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lesionbench import params
 from lesionbench.learn import training
 from lesionbench.learn.batches import PackedImages, choose_workers, loader
-from lesionbench.networks import backbones
+from lesionbench.networks import backbones, coding, metadata
 
 SIZE, TRAIN, VAL = 32, 48, 24
 POLICY: list[dict[str, Any]] = [{"name": "horizontal_flip", "p": 0.5}, {"name": "brightness", "factor": [0.9, 1.1]}]
@@ -30,19 +31,34 @@ def draw_pixels(path: Path) -> None:
     np.save(path, pixels)
 
 
+def draw_metadata() -> pd.DataFrame:
+    """Age, sex and site of each image, with gaps; they say nothing about its class."""
+    rng = np.random.default_rng(1)
+    drawn = {
+        "age": rng.integers(20, 80, TRAIN + VAL).astype(float),
+        "sex": rng.choice(["female", "male", ""], TRAIN + VAL),
+    }
+    drawn["age"][::9] = np.nan
+    return pd.DataFrame(drawn).assign(localization=rng.choice(["back", "face", ""], TRAIN + VAL))
+
+
 def fit(
     packed: Path, section: params.Train, checkpoints: Path, classes: int = 2, on_epoch: Any = None, **changes: Any
 ) -> tuple[training.Fitted, dict[str, torch.Tensor]]:
     """Train a small network with dropout, stochastic depth and batch norm; returns what came out and its weights."""
     train = section.model_copy(update=changes)
+    coded = coding.coding(train.metadata)
+    known = coding.encode(draw_metadata(), coded)
     targets = 1 - np.arange(TRAIN + VAL) % 2 if classes == 2 else np.arange(TRAIN + VAL) % classes
 
     def batches(rows: np.ndarray, shuffle: bool) -> Any:
-        images = PackedImages(packed, rows, targets[rows], POLICY if shuffle else [], 7)
+        beside = (known[rows], coding.blocks(coded) if shuffle else None) if coded else ()
+        images = PackedImages(packed, rows, targets[rows], POLICY if shuffle else [], 7, *beside)
         return loader(images, train.batch_size, choose_workers(train.workers, train.batch_size, SIZE), shuffle)
 
     torch.manual_seed(7)
     made = backbones.build("timm:mobilenetv3_small_050", classes, SIZE, dropout=0.2, stochastic_depth=0.1)
+    metadata.attach(made, coded, classes)
     own = torch.from_numpy(targets[:TRAIN])
     fitted = training.fit(
         made,

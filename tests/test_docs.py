@@ -32,6 +32,7 @@ DOORS = {
     "index.tables": ["clean", "look"],
     "learn.augment": ["keras_matrix"],
     "learn.classifier": ["side_of"],
+    "networks.coding": ["blocks", "encode"],
     "split.assign": ["group_lesions"],
     "split.audit": ["audit"],
     "split.audit_files": ["split_of"],

@@ -75,6 +75,12 @@ def test_the_committed_file_loads(root: Path, raw: dict[str, Any]) -> None:
         ("train.monitor", "accuracy", "balanced_accuracy"),
         ("train.class_balance", "oversample", "focal"),
         ("train.warmup", 1.0, "less than 1"),
+        ("train.metadata", "age", "write [age]"),
+        ("train.metadata", ["height"], "height is refused, because the size of an image tells the camera"),
+        ("train.metadata", ["age", "dx_type"], "dx_type is refused, because how a diagnosis was made follows from"),
+        ("train.metadata", ["dataset"], "dataset is refused, because it tells the clinic and the camera"),
+        ("train.metadata", ["images_per_lesion"], "because a lesion is photographed again because somebody suspects"),
+        ("train.metadata", ["weight"], "weight is unknown; allowed: age, sex, localization"),
         ("split.scheme", "lesions", "lesion"),
         ("split.images", "first", "one_per_lesion"),
         ("split.by_patient", "yes", "bool"),
@@ -127,6 +133,11 @@ def test_keys_that_contradict_each_other_are_refused(
     for key, value in changes.items():
         raw = change(raw, key, value)
     assert said in fault(tmp_path, raw)
+
+
+def test_a_set_of_metadata_has_one_order(tmp_path: Path, raw: dict[str, Any]) -> None:
+    for names in (["sex", "age"], ["age", "sex"]):
+        assert load(tmp_path, change(raw, "train.metadata", names)).train.metadata == ["age", "sex"]
 
 
 @pytest.mark.parametrize("key", ["train.epoch", "epochs", "hair.colour"])
@@ -295,6 +306,7 @@ def test_a_backbone_may_have_settings_of_its_own(root: Path) -> None:
         ({"resnet50": {"learning_rat": 0.1}}, "resnet50.learning_rat: unknown key; did you mean learning_rate?"),
         ({"resnet50": {"epochs": 0}}, "resnet50.epochs: found 0: should be greater than or equal to 1"),
         ({"resnet51": {"epochs": 1}}, "resnet50, inception_v3"),
+        ({"resnet50": {"metadata": ["source"]}}, "resnet50.metadata: found ['source']: source is refused, because"),
         ({"resnet50": {"accelerator": "cpu"}}, "resnet50.accelerator: this key holds for all backbones alike"),
     ],
 )

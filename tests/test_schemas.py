@@ -36,8 +36,9 @@ def test_the_tables_of_a_run_are_as_declared(ran: Path, name: str) -> None:
 
 
 def split() -> pd.DataFrame:
-    rows = [(f"I{n}", f"L{n}", f"L{n}", "own", "nv", "train") for n in range(5)]
-    return pd.DataFrame(rows, columns=["image_id", "lesion_id", "group_id", "cohort", "dx", "split"])
+    rows = [(f"I{n}", f"L{n}", f"L{n}", "own", "nv", "train", float("nan"), "male", "") for n in range(5)]
+    columns = ["image_id", "lesion_id", "group_id", "cohort", "dx", "split", "age", "sex", "localization"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def duplicates() -> pd.DataFrame:

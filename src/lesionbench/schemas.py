@@ -133,6 +133,9 @@ class Split(Grouped):
 
     dx: Text = one_of(DIAGNOSES, "diagnosis")
     split: Text = one_of(SPLITS, "part that the image belongs to")
+    age: float = number("years; blank: unknown; this and the rest are for train.metadata", 0, 120, blank=True)
+    sex: Text = one_of(("female", "male", ""), "sex of the patient; blank: unknown")
+    localization: Text = text("site on the body; blank: unknown", blank=True)
 
 
 class Audit(Table):

@@ -48,6 +48,35 @@ def test_without_a_policy_the_packed_pixels_come_as_they_are(packed: Path) -> No
     assert torch.cat(targets).tolist() == (ROWS * 10).tolist()
 
 
+def known_batches(packed: Path, workers: int, batch_size: int, seed: int = 1) -> list[dict[int, list[float]]]:
+    """For each of two epochs: target → what is left of the image's metadata. All are 1 before some are hidden."""
+    known = np.ones((len(ROWS), 4), np.float32)
+    images = PackedImages(packed, ROWS, ROWS, POLICY, seed, known, np.array([0, 0, 1, 2]))
+    batches = loader(images, batch_size, workers, shuffle=True)
+    found = []
+    for epoch in range(2):
+        batches.sampler.set_epoch(epoch)
+        pairs = [pair for _, targets, left in batches for pair in zip(targets.tolist(), left.tolist(), strict=True)]
+        found.append(dict(pairs))
+    return found
+
+
+def test_what_is_hidden_is_fixed_by_seed_epoch_and_image(packed: Path) -> None:
+    found = known_batches(packed, 0, 2)
+    assert found == known_batches(packed, 0, 4) == known_batches(packed, 2, 2)
+    assert found[0] != found[1]
+    assert found != known_batches(packed, 0, 2, seed=2)
+    assert all(row[0] == row[1] for row in found[0].values())  # both are of the first input
+
+
+def test_metadata_are_hidden_in_training_only_and_change_no_image(packed: Path) -> None:
+    known = np.arange(len(ROWS) * 4, dtype=np.float32).reshape(-1, 4)
+    images, _, left = zip(*loader(PackedImages(packed, ROWS, ROWS, POLICY, 1, known), 3, 0, shuffle=False), strict=True)
+    plain, _ = zip(*loader(make(packed), 3, 0, shuffle=False), strict=True)
+    assert (torch.cat(left).numpy() == known).all()
+    assert torch.equal(torch.cat(images), torch.cat(plain))
+
+
 def test_workers_change_nothing(packed: Path) -> None:
     for (images, targets), (others, other_targets) in zip(epochs(packed, 0), epochs(packed, 2), strict=True):
         assert torch.equal(images, others)

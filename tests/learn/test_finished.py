@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 
 from lesionbench import params
-from lesionbench.core import meaning
+from lesionbench.core import cache, meaning
 from lesionbench.learn import augment, finished
 from lesionbench.learn.finished import MODEL, RESULTS, Inputs, train_key
 
@@ -48,7 +49,7 @@ def test_the_key_is_the_same_for_the_same_training(inputs: Inputs) -> None:
     assert key == train_key(copy.deepcopy(inputs))
     assert key == train_key(change(inputs, workers=5))
     assert key == train_key(change(inputs, overrides={"resnet50": {}}))
-    assert key == train_key(change(inputs, split=inputs.split.assign(group_id="x")))
+    assert key == train_key(change(inputs, split=inputs.split.assign(group_id="x", age=30.0, sex="male")))
 
 
 def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path:
      {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2},
      {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2}, {"strategy": "ddp"},
      {"compile": True}, {"dropout": 0.2}, {"stochastic_depth": 0.2}, {"head_rate": 2.0}, {"gradient_clip": 1.0},
-     {"ema": 0.9}, {"first_size": 0.5}, {"batch_norm": "recomputed"},
+     {"ema": 0.9}, {"metadata": ["age"]}, {"first_size": 0.5}, {"batch_norm": "recomputed"},
      {"packed": params.Pixels(size=96, fit="squash", colour="none")},
      {"packed": params.Pixels(size=80, fit="crop", colour="none")},
      {"packed": params.Pixels(size=80, fit="squash", colour="shades_of_grey")}],
@@ -77,7 +78,39 @@ def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, An
 
 def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) -> None:
     named = {"task", "backbone", "seed", "size", "fit", "colour"}
-    assert set(inputs.settings) == named | (set(params.Train.model_fields) - set(finished.MACHINE))
+    known = named | (set(params.Train.model_fields) - set(finished.MACHINE))
+    assert set(inputs.settings) == known - {"metadata"}
+    settings = change(inputs, metadata=["sex"]).settings
+    assert set(settings) == known | {"coding"}
+    assert (settings["metadata"], settings["coding"]) == (["sex"], {"sex": {"female": ["female"], "male": ["male"]}})
+
+
+def test_without_metadata_the_key_is_that_of_before_there_were_any(inputs: Inputs) -> None:
+    """As it was then, but for the code's hash."""
+    settings = {name: value for name, value in inputs.train.model_dump().items() if name not in finished.MACHINE}
+    del settings["metadata"]
+    before = cache.key(
+        finished.CACHED,
+        (),
+        {"task": "melanoma", "backbone": "resnet50", "seed": 1, **inputs.packed.model_dump(), **settings},
+        inputs.policy,
+        "image_id,dx,split\na,nv,train\nb,mel,val\nc,nv,test\n",
+        hashlib.sha256(inputs.pixels.read_bytes()).hexdigest(),
+        hashlib.sha256(b"weights").hexdigest(),
+    )
+    assert train_key(inputs) == before[:20]
+
+
+def test_the_key_changes_with_the_metadata_that_are_used(inputs: Inputs) -> None:
+    table = inputs.split.assign(age=[30.0, 40.0, np.nan], sex="male", localization="back")
+    asked = change(inputs, split=table, metadata=["age", "sex"])
+    keys = [train_key(asked), train_key(change(asked, metadata=["age"])), train_key(change(inputs, split=table))]
+    for column, value in (("age", 35.0), ("age", np.nan), ("sex", ""), ("localization", "face")):
+        other = table.copy()
+        other.loc[1, column] = value
+        keys.append(train_key(change(asked, split=other)))
+    assert keys.pop() == keys[0]  # the site is not used
+    assert len(set(keys)) == len(keys)
 
 
 def test_the_key_changes_with_the_data(inputs: Inputs, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
-from small_training import POLICY, SIZE, TRAIN, VAL, fit, same
+from sklearn.metrics import roc_auc_score
+from small_training import POLICY, SIZE, TRAIN, VAL, draw_metadata, fit, same
 from torch.nn import functional
 
 from lesionbench import params
 from lesionbench.core.errors import UserError, message
 from lesionbench.learn import augment, callbacks, classifier, finished, training
-from lesionbench.networks import backbones, model_file
+from lesionbench.networks import backbones, coding, metadata, model_file, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -104,10 +105,10 @@ fit(packed, small_section(root), checkpoints, **eval(sys.argv[4]))
 @pytest.mark.parametrize(
     ("options", "epochs"),
     [
-        ({"workers": 2}, 3),
+        ({"workers": 2, "metadata": ["age", "sex"]}, 3),
         ({"class_balance": "focal", "monitor": "balanced_accuracy", "patience": 2, "epochs": 9}, None),
     ],
-    ids=["workers", "focal, stopped early"],
+    ids=["workers and metadata", "focal, stopped early"],
 )
 def test_a_training_that_was_killed_gives_the_same_to_the_bit(
     packed: Path, section: params.Train, root: Path, tmp_path: Path, options: dict[str, Any], epochs: int | None
@@ -274,10 +275,12 @@ RECIPES = [
     {"first_size": 0.5},
     {"batch_norm": "recomputed"},
     {"class_balance": "logit_adjust"},
+    {"metadata": ["age", "sex", "localization"]},
+    {"ema": 0.9, "metadata": ["sex"], "batch_norm": "recomputed"},
 ]
 
 
-@pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: next(iter(changes)))
+@pytest.mark.parametrize("changes", RECIPES, ids="+".join)
 def test_a_resumed_training_equals_another_with_each_setting(
     packed: Path,
     section: params.Train,
@@ -333,7 +336,7 @@ def test_the_average_leaves_whole_numbers_alone() -> None:
     assert torch.equal(average._average_model.module.layer.table, torch.arange(169))
 
 
-@pytest.mark.parametrize("changes", [{"batch_norm": "recomputed"}, {"first_size": 0.5}], ids=["recomputed", "growing"])
+@pytest.mark.parametrize("changes", [{"batch_norm": "recomputed"}, {"first_size": 0.5}, {"metadata": ["age", "sex"]}])
 def test_half_precision_takes_each_setting(
     packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
@@ -522,9 +525,9 @@ def test_a_compiled_network_keeps_its_names_and_weights(
         compile_with(network, backend="eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
-    _, plain = fit(packed, section, tmp_path / "plain", epochs=1)
+    _, plain = fit(packed, section, tmp_path / "plain", epochs=1, metadata=["age"])
     assert compiled == []
-    _, weights = fit(packed, section, tmp_path / "compiled", epochs=1, compile=True)
+    _, weights = fit(packed, section, tmp_path / "compiled", epochs=1, metadata=["age"], compile=True)
     assert len(compiled) == 1
     assert list(weights) == list(plain)
     for name, value in plain.items():
@@ -685,6 +688,91 @@ def test_a_training_depends_on_its_inputs_alone(inputs: finished.Inputs, tmp_pat
     assert results[0] == results[1]
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+# Metadata.
+
+
+def with_metadata(inputs: finished.Inputs, path: Path, names: list[str], **train: Any) -> finished.Inputs:
+    """Images of noise. Melanomas are of women, the others of men; some have no sex. Age and site say nothing."""
+    np.save(path, np.random.default_rng(5).integers(0, 256, (TRAIN + VAL, SIZE, SIZE, 3), dtype=np.uint8))
+    sex = inputs.split["dx"].map({"mel": "female", "nv": "male"}).mask(inputs.split.index % 8 < 2, "")
+    split = inputs.split.assign(**draw_metadata().drop(columns="sex"), sex=sex)
+    changed = inputs.train.model_copy(update={"metadata": names, **train})
+    return dataclasses.replace(inputs, split=split, pixels=path, train=changed)
+
+
+def test_what_only_metadata_hold_is_learnt(inputs: finished.Inputs, tmp_path: Path) -> None:
+    asked = with_metadata(inputs, tmp_path / "noise.npy", ["age", "sex", "localization"], epochs=8, head_rate=4.0)
+    trained = training.make(asked, "0123", tmp_path)
+    assert trained is not None
+    trained.save(tmp_path / "model.safetensors")
+    made, described = model_file.load_model(tmp_path / "model.safetensors")
+    assert trained.results["metadata"] == described["settings"]["metadata"] == ["age", "sex", "localization"]
+    rows, pixels = np.arange(TRAIN, TRAIN + VAL), np.load(asked.pixels)
+    told = asked.split["sex"].ne("").to_numpy()[rows]
+    melanoma = asked.split["dx"].eq("mel").to_numpy()[rows]
+
+    def auc(table: pd.DataFrame) -> float:
+        logits = predict.predict(made, pixels, rows, 8, "cpu", 1, coding.encode(table, made.coding))
+        return float(roc_auc_score(melanoma[told], (logits[:, 1] - logits[:, 0])[told]))
+
+    assert auc(asked.split) > 0.95
+    assert auc(asked.split[["image_id"]]) < 0.75  # noise
+
+
+def test_without_the_truth_in_the_metadata_nothing_is_learnt(inputs: finished.Inputs, tmp_path: Path) -> None:
+    asked = with_metadata(inputs, tmp_path / "noise.npy", ["age", "localization"], epochs=8, head_rate=4.0)
+    trained = training.make(asked, "0123", tmp_path)
+    assert trained is not None
+    assert trained.results["val_roc_auc"] < 0.85
+
+
+def test_without_metadata_nothing_tells_of_them(inputs: finished.Inputs, tmp_path: Path) -> None:
+    """And weights do not depend on the columns, which is why their values are not in the key."""
+    made = []
+    for name, given in (("a", inputs), ("b", with_metadata(inputs, tmp_path / "noise.npy", []))):
+        asked = dataclasses.replace(given, pixels=inputs.pixels)
+        trained = training.make(asked, "0123", tmp_path / f"checkpoints_{name}")
+        assert trained is not None
+        trained.save(tmp_path / name)
+        made.append(trained.results)
+    assert made[0] == made[1]
+    assert "metadata" not in made[0]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert not {"metadata", "coding"} & set(model_file.read_metadata(tmp_path / "a")["settings"])
+
+
+def test_an_input_that_no_training_image_has_is_told(inputs: finished.Inputs, tmp_path: Path) -> None:
+    asked = with_metadata(inputs, tmp_path / "noise.npy", ["age", "sex"])
+    for split in (asked.split.assign(age=np.nan), asked.split.drop(columns="age")):
+        with pytest.raises(UserError, match=r"train\.metadata names age, but no training image has one; leave age out"):
+            training.make(dataclasses.replace(asked, split=split), "0123", tmp_path)
+
+
+def test_early_stopping_with_metadata_stays_stopped(packed: Path, section: params.Train, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 6, "patience": 2, "learning_rate": 1e-30, "monitor": "balanced_accuracy"}
+    first, weights = fit(packed, section, tmp_path, metadata=["sex"], **options)
+    assert len(first.history) < 6
+    again, other = fit(packed, section, tmp_path, metadata=["sex"], **options)
+    assert again == first
+    assert same(weights, other)
+
+
+def test_the_auxiliary_head_sees_the_image_alone(section: params.Train) -> None:
+    made = backbones.build("inception_v3", 2, 299, dropout=0.0)
+    metadata.attach(made, coding.coding(["sex"]), 2)
+    torch.nn.init.ones_(made.network.metadata_head.last.weight[0])
+    module = classifier.Classifier(made, 2, section, 0, torch.tensor([0, 1]))
+    seen: list[torch.Tensor] = []
+    module.log = lambda *_, **__: None
+    module.loss = lambda logits, _: seen.append(logits) or logits.sum()
+    images, targets = torch.zeros(2, 299, 299, 3, dtype=torch.uint8), torch.tensor([0, 1])
+    with torch.no_grad():
+        for known in (torch.zeros(2, 2), torch.ones(2, 2)):
+            module.training_step((images, targets, known), 0)
+    assert not torch.allclose(seen[0], seen[2])
+    assert torch.equal(seen[1], seen[3])
 
 
 def test_a_network_that_is_refused_is_not_trained(inputs: finished.Inputs, tmp_path: Path) -> None:

@@ -191,6 +191,16 @@ def test_training_and_operating_points_are_told(made: Made, backbones: list[str]
     assert shown.row(name, "0.123")[1:] == ["0.9", "0.123", *["0.7500.700–0.800", "0.625", "0.500", "–"] * len(parts)]
 
 
+def test_what_a_network_saw_beside_the_image_is_told(made: Made, backbones: list[str], render: Render) -> None:
+    first, other = backbones[:2]
+    assert "Beside the image" not in Page(render(made)).text
+    made[f"train/melanoma/{first}"] |= {"n_train": 4012, "metadata": ["age", "localization"]}
+    shown = Page(render(made))
+    assert shown.row(first, "4,012")[6] == "age, localization"
+    assert any(row[:1] == [other] and "nothing" in row for row in shown.rows)
+    assert shown.text.count("Beside the image") == 1
+
+
 def test_val_chooses_and_test_is_told(made: Made, backbones: list[str], render: Render) -> None:
     """The headline is the backbone that val chose, with its test score; bold cells are the best of val, not of test."""
     *_, last = backbones

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from lesionbench.core import machine
 from lesionbench.core.errors import UserError
+from lesionbench.networks import coding
 
 PREFETCHED = 2  # batches that each worker makes in advance
 MOST_WORKERS = 12
@@ -28,14 +29,27 @@ class PackedImages(Dataset):
         rows: indices of the images to use, int (n,).
         targets: class numbers, int (n,).
         policy: result of augment.compile_policy; empty for no augmentation.
-        seed: seed of the augmentation.
+        seed: seed of the augmentation, and of what is hidden of the metadata.
+        known: coded metadata of the images, float32 (n, columns), as `coding.encode` gives them; None: none.
+        hidden_by: `coding.blocks` of them, to hide some at random; None hides nothing.
 
-    An index is (epoch, i) with i from 0 to n - 1. A batch is (uint8 (B, S, S, 3), int64 (B,)).
+    An index is (epoch, i) with i from 0 to n - 1. A batch is (uint8 (B, S, S, 3), int64 (B,)), and with
+    metadata float32 (B, columns) behind.
     """
 
-    def __init__(self, path: Path, rows: np.ndarray, targets: np.ndarray, policy: list[dict[str, Any]], seed: int):
+    def __init__(
+        self,
+        path: Path,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        policy: list[dict[str, Any]],
+        seed: int,
+        known: np.ndarray | None = None,
+        hidden_by: np.ndarray | None = None,
+    ):
         self.path, self.pixels = path, _open(path)
         self.rows, self.targets, self.seed = rows, torch.from_numpy(targets.astype(np.int64)), seed
+        self.known, self.hidden_by = known, hidden_by
         self.transforms = None
         if policy:
             from lesionbench.learn.augment import build
@@ -53,15 +67,16 @@ class PackedImages(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, wanted: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitems__(self, wanted: list[tuple[int, int]]) -> tuple[torch.Tensor, ...]:
         """Return one whole batch. A DataLoader prefers this method, which saves collating single images."""
         batch = torch.empty((len(wanted), *self.pixels.shape[1:]), dtype=torch.uint8)
         targets = self.targets[[i for _, i in wanted]]
+        known = [] if self.known is None else [torch.from_numpy(np.stack([self._known(*each) for each in wanted]))]
         if get_worker_info() is not None:
             # Otherwise the queue would do this in a thread, where a lack of shared memory is printed and the batch
             # lost, so that the training waits for ever.
-            batch.share_memory_()
-            targets.share_memory_()
+            for each in (batch, targets, *known):
+                each.share_memory_()
         for place, (epoch, i) in zip(batch.numpy(), wanted, strict=True):
             image = self.pixels[self.rows[i]]
             if self.transforms is not None:
@@ -69,10 +84,16 @@ class PackedImages(Dataset):
 
                 image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
             place[:] = image
-        return batch, targets
+        return batch, targets, *known
+
+    def _known(self, epoch: int, i: int) -> np.ndarray:
+        assert self.known is not None
+        if self.hidden_by is None:
+            return self.known[i]
+        return coding.drop(self.known[i], self.hidden_by, self.seed, epoch, int(self.rows[i]))
 
     def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        images, targets = self.__getitems__([epoch_and_i])
+        images, targets, *_ = self.__getitems__([epoch_and_i])
         return images[0], int(targets[0])
 
 

@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.learn import losses
+from lesionbench.networks import metadata
 from lesionbench.networks.backbones import Backbone, normalise
 
 if TYPE_CHECKING:
@@ -97,24 +98,30 @@ class Classifier(pl.LightningModule):
         drawn = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx)).generate_state(1, np.uint64)
         torch.manual_seed(int(drawn[0]) >> 1)  # PyTorch takes 63 bits
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
-        """The loss of a batch: uint8 RGB (B, S, S, 3) and class numbers, int64 (B,)."""
-        images, targets = batch
+    def training_step(self, batch: tuple[torch.Tensor, ...], _: int) -> torch.Tensor:
+        """The loss of a batch: uint8 RGB (B, S, S, 3), class numbers, int64 (B,), perhaps coded metadata."""
+        images, targets, *known = batch
         inputs = normalise(images, self.mean, self.std)
         side = side_of(self.current_epoch, self.train_params.epochs, inputs.shape[-1], self.train_params.first_size)
         if side < inputs.shape[-1]:
             inputs = functional.interpolate(inputs, (side, side), mode="bilinear", antialias=True)
         out = self.network(inputs.to(self.dtype))
-        loss = self.loss((out if isinstance(out, torch.Tensor) else out.logits).float(), targets)
+        loss = self.loss(self._with(known, out if isinstance(out, torch.Tensor) else out.logits), targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
         if isinstance(out, torch.Tensor):
             return loss
         return loss + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
+    def _with(self, known: list[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+        """The image's logits, and what metadata add to them, if any are `known`; an auxiliary head sees none."""
+        for coded in known:
+            logits = logits.float() + metadata.logits(self.network, coded.to(self.dtype)).float()
+        return logits.float()
+
+    def validation_step(self, batch: tuple[torch.Tensor, ...], _: int) -> None:
         """Update the metrics with a batch as in training_step; val_loss is of the same loss as train_loss."""
-        images, targets = batch
-        logits = self.network(normalise(images, self.mean, self.std).to(self.dtype)).float()
+        images, targets, *known = batch
+        logits = self._with(known, self.network(normalise(images, self.mean, self.std).to(self.dtype)))
         scores = logits.softmax(dim=1)
         self.ranking.update(scores[:, 1] if self.binary else scores, targets)
         self.balanced_accuracy.update(scores, targets)
@@ -130,7 +137,7 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW without weight decay on norms, biases and what timm spares. The learning rate changes at each step."""
         train = self.train_params
-        heads = tuple(f"{head}." for head in self.heads)
+        heads = tuple(f"{head}." for head in (*self.heads, metadata.NAME))
         spared: set[str] = getattr(self.network, "no_weight_decay", set)()  # such as a position embedding
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():

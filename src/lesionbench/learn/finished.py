@@ -22,6 +22,7 @@ import pandas as pd
 from lesionbench.core import cache
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic, sha256, whole_folder, write_json
+from lesionbench.networks import coding
 
 if TYPE_CHECKING:
     from lesionbench.params import Pixels, Train
@@ -48,13 +49,20 @@ class Inputs:
     packed: "Pixels"  # params.yaml's section pixels: how the images were made square
     train: "Train"  # params.yaml's section, with the backbone's overrides
     policy: list[dict[str, Any]]  # compiled augmentation
-    split: pd.DataFrame  # columns image_id, dx, split, in the order of the pixels
+    split: pd.DataFrame  # columns image_id, dx, split, and train.metadata, in the order of the pixels
     pixels: Path  # .npy of uint8 RGB (N, S, S, 3)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Task, backbone, seed, section pixels, and the keys of section train that can change the weights."""
+        """Task, backbone, seed, section pixels, and the keys of section train that can change the weights.
+
+        With metadata their coding stands beside. Without, neither key is there, as in older model files.
+        """
         kept = {name: value for name, value in self.train.model_dump().items() if name not in MACHINE}
+        if kept["metadata"]:
+            kept["coding"] = coding.coding(kept["metadata"])
+        else:
+            del kept["metadata"]
         packed = self.packed.model_dump()
         return {"task": self.task, "backbone": self.backbone, "seed": self.seed, **packed, **kept}
 
@@ -70,7 +78,7 @@ def train_key(inputs: Inputs) -> str:
         (),
         inputs.settings,
         inputs.policy,
-        inputs.split[["image_id", "dx", "split"]].to_csv(index=False),
+        inputs.split.reindex(columns=["image_id", "dx", "split", *inputs.train.metadata]).to_csv(index=False),
         sha256(inputs.pixels),
         sha256(weights) if weights.is_file() else "",
     )[:20]

@@ -23,6 +23,7 @@ from lesionbench.core.process import keep_memory
 from lesionbench.learn.batches import PackedImages, choose_workers, loader
 from lesionbench.learn.callbacks import History, Latest, MovingAverage, Patience, WholeCheckpoints
 from lesionbench.learn.classifier import Classifier, side_of
+from lesionbench.networks import coding, metadata
 from lesionbench.networks.backbones import Backbone, construct, normalise, try_training
 from lesionbench.networks.model_file import save_model
 from lesionbench.networks.predict import on
@@ -163,7 +164,7 @@ def _recompute_statistics(module: Classifier, train_batches: DataLoader, seed: i
     train_batches.sampler.set_epoch(0)  # type: ignore[attr-defined]
     mean, std = module.mean.float().to(device), module.std.float().to(device)
     with on(device, module.network.float()):
-        update_bn((normalise(images.to(device), mean, std) for images, _ in train_batches), module.network)
+        update_bn((normalise(images.to(device), mean, std) for images, *_ in train_batches), module.network)
 
 
 @dataclass
@@ -205,14 +206,22 @@ def make(
     trainings = trainings if train.devices == "auto" else train.devices
     workers = choose_workers(train.workers, train.batch_size, size, trainings)
 
+    coded = coding.coding(train.metadata)
+    known = coding.encode(inputs.split, coded)
+    for name in coding.never_known(known[split.eq("train")], coded):
+        raise errors.UserError(f"train.metadata names {name}, but no training image has one; leave {name} out")
+
     def batches(part: str) -> DataLoader:
         rows = np.flatnonzero(split.eq(part))
         policy = inputs.policy if part == "train" else []
-        images = PackedImages(inputs.pixels, rows, labels[rows], policy, inputs.seed)
+        seen = known[rows] if coded else None
+        hidden_by = coding.blocks(coded) if coded and part == "train" else None
+        images = PackedImages(inputs.pixels, rows, labels[rows], policy, inputs.seed, seen, hidden_by)
         return loader(images, train.batch_size, workers, shuffle=part == "train", pin=device == "cuda")
 
     torch.manual_seed(inputs.seed)
     made = construct(inputs.backbone, len(classes), size, train.weights, train.dropout, train.stochastic_depth)
+    metadata.attach(made, coded, len(classes))
     if check is not None:
         check(made, inputs.backbone, size)
     for side in sorted(
@@ -250,6 +259,7 @@ def _summarise(fitted: Fitted, made: Backbone, key: str, train: "Train", n: int)
         "weights": train.weights,
         "dropout": made.dropout,
         "stochastic_depth": made.stochastic_depth,
+        **({"metadata": list(made.coding)} if made.coding else {}),
         "train_key": key,
         **{k: v for k, v in rows[fitted.best_epoch].items() if k.startswith(("val_", "train_"))},
         "history": rows,

@@ -1,7 +1,7 @@
 """Networks built by name, with their weights and the layer that Grad-CAM uses."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Backbone:
     note: str = ""  # printed before a training
     dropout: float = 0.0  # share of the features that training drops before the last layer
     stochastic_depth: float = 0.0  # probability with which training skips the last block; earlier ones have less
+    coding: dict[str, Any] = field(default_factory=dict)  # of the metadata that a head beside the network takes
 
 
 class Head(nn.Linear):

@@ -8,6 +8,7 @@ from safetensors.torch import save
 
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import write_bytes
+from lesionbench.networks import metadata as head
 from lesionbench.networks.backbones import Backbone, build
 
 FIELDS = ("task", "backbone", "classes", "size", "mean", "std", "train_key", "settings")
@@ -60,6 +61,7 @@ def load_model(path: Path) -> tuple[Backbone, dict[str, object]]:
     assert isinstance(classes, list)
     assert isinstance(size, int)
     made = build(str(metadata["backbone"]), len(classes), size)
+    head.attach(made, metadata["settings"].get("coding", {}), len(classes))  # type: ignore[attr-defined]
     made.mean, made.std = _three(metadata["mean"]), _three(metadata["std"])
     made.network.load_state_dict(load_file(path))
     made.network.eval()

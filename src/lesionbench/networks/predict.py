@@ -10,6 +10,7 @@ from torch import nn
 
 from lesionbench.core import errors
 from lesionbench.core.progress import bar
+from lesionbench.networks import metadata
 from lesionbench.networks.backbones import Backbone, normalise
 
 
@@ -74,12 +75,19 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def predict(
-    made: Backbone, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: str, views: int = 1
+    made: Backbone,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int,
+    device: str,
+    views: int = 1,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return logits, float32 (len(rows), classes), of the `rows` of uint8 RGB `pixels` (N, S, S, 3).
 
-    With 8 `views` they are the mean of those of the image, of its quarter turns, and of their mirror images. The
-    network comes back from `device`; its weights, statistics and modes stay as they are.
+    With 8 `views` they are the mean of those of the image, of its quarter turns, and of their mirror images. `known`
+    are coded metadata, float32 (N, columns), as `coding.encode` gives them by `made.coding`. None holds all of them at
+    missing. The network comes back from `device`; its weights, statistics and modes stay as they are.
 
     Raises:
         UserError: as `in_batches`.
@@ -91,7 +99,10 @@ def predict(
         images = normalise(pixels[part], mean, std)
         mirrored = [images] if views == 1 else [images, images.flip(3)]
         seen = [torch.rot90(each, turn, (2, 3)) for each in mirrored for turn in range(views // len(mirrored))]
-        return torch.stack([network(each).float() for each in seen]).mean(dim=0).cpu().numpy()
+        found = torch.stack([network(each).float() for each in seen]).mean(dim=0)
+        if made.coding and known is not None:
+            found += metadata.logits(network, torch.from_numpy(known[part]).to(device))
+        return found.cpu().numpy()
 
     found = []
     with on(device, network), _eval_mode(network), bar(desc="predict", total=len(rows), unit="image") as shown:

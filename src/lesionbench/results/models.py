@@ -59,6 +59,7 @@ class Training(Numbers):
     weights: Text = fact("what the network began with: imagenet, none, or a file under weights/")
     dropout: float = share("share of the features that training dropped before the last layer")
     stochastic_depth: float = share("chance that training skipped the last block; earlier blocks had less")
+    metadata: Maybe[list[Text]] = maybe("what the network saw beside the image: some of age, sex, localization")
     train_key: TrainKey
     train_loss: Loss
     val_average_precision: ValScore

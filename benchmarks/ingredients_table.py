@@ -114,9 +114,7 @@ def write(folder: Path, spec: dict[str, Any]) -> None:
     write_csv("docs/ingredients.csv", table.round(4))
     home = table[table["split"].eq(spec["splits"][0])]
     size, epochs, seeds = spec["base"]["pixels.size"], spec["base"]["train.epochs"], home["seeds"].max()
-    title = (
-        f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs, seeds: {seeds}"
-    )
+    title = f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs, seeds: {seeds}"
     figures.save(draw(home, title), Path("docs/ingredients.svg"))
     wanted = [*PANELS.values(), ("test", "roc_auc"), ("test", "melanoma_roc_auc")]
     rows = []

@@ -14,7 +14,7 @@ def main(*options: str) -> None:
     import pandas as pd
 
     from lesionbench.core import errors, files
-    from lesionbench.experiments import against, replicates, show, tables
+    from lesionbench.experiments import against, folds, replicates, show, tables
 
     parser = argparse.ArgumentParser("experiments.py", description=__doc__)
     parser.add_argument("--scores", choices=["val", "test"], default="val", help="whose scores (default: val)")
@@ -23,18 +23,26 @@ def main(*options: str) -> None:
     parser.add_argument("--commits", type=int, default=1, help="look back over so many commits (default: 1)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of lesions (default: 1000)")
     parser.add_argument("--csv", type=Path, help="also write the table to this file")
+    parser.add_argument("--predictions", type=Path, help="also write the folds' pooled predictions to this folder")
     arguments = parser.parse_args(options)
     parameters = tables.parameter_names(files.read_yaml("params.yaml"))
     unknown = sorted({*arguments.over} - {*parameters})
     if unknown:
         raise errors.UserError(f"--over names {unknown[0]!r}, which is no key of params.yaml")
+    if arguments.predictions and not arguments.gather:
+        raise errors.UserError("--predictions are those of pooled folds: it goes with --gather")
     split, samples = arguments.scores, arguments.bootstrap
     table = tables.tabulate(tables.read(arguments.commits), parameters, split)
     if arguments.gather:
-        pooled = replicates.pool(table, parameters, split, samples, arguments.over)
         gathered = replicates.gather(table, parameters, arguments.over)
-        made = pd.concat([each for each in (gathered, pooled) if len(each)] or [gathered], ignore_index=True)
-        show.gathered(made, split)
+        pooled = folds.pool(table, parameters, split, samples, arguments.over)
+        show.gathered(gathered, split)
+        show.pooled(pooled.scores, split)
+        for why in pooled.refused:
+            print(f"not pooled: {why}")
+        for task, predictions in pooled.predictions.items() if arguments.predictions else ():
+            files.write_csv(arguments.predictions / f"{task}.csv", predictions)
+        made = pd.concat([each for each in (gathered, pooled.scores) if len(each)] or [gathered], ignore_index=True)
     else:
         made = against.overview(table, parameters, split, samples)
         show.overview(made, split)

@@ -24,6 +24,7 @@ PROJECT = (
     "docs",
     "dvc.yaml",
     "pipeline",
+    "recipes",
     "requirements.lock",
     "src",
     "weights",

@@ -118,7 +118,7 @@ def test_tools_of_the_environment_have_their_whole_path(root: Path) -> None:
 
 
 def test_options_reach_the_commands(root: Path) -> None:
-    for target in ("repro", "ui", "compare", "gather", "leak", "test", "bench"):
+    for target in ("repro", "real", "ui", "compare", "gather", "leak", "test", "bench"):
         command = ["make", "--dry-run", "-o", ".venv/ready", target, "ARGS=--option"]
         # As typed in a shell, also where `make test` runs this.
         env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}

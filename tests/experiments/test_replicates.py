@@ -1,19 +1,14 @@
-"""Replicates gathered: means with intervals over seeds, pairs by seed, folds pooled."""
+"""Replicates gathered: means with intervals over seeds, pairs by seed."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from drawn_experiments import PARAMETERS, row, rows, scores
 from scipy import stats
-from scores import draw_predictions
-from sklearn import metrics as sk
 
-from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import predictions
 from lesionbench.experiments import replicates, show, tables
 
 ONE = ("resnet50",)
-TWO = CLASSES["melanoma"]
 
 
 def gather(found: list[dict], over: tuple[str, ...] = replicates.OVER) -> pd.DataFrame:
@@ -88,51 +83,19 @@ def test_nothing_to_gather_gives_an_empty_table() -> None:
     assert gather([row(None, "workspace"), row(None, "main")]).empty
 
 
-def test_folds_are_pooled_and_have_no_t_interval(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Folds share training images: their mean has no interval; all their predictions have one score."""
-    every = draw_predictions(0, TWO, n=600)
-    every = every.assign(called=predictions.probabilities(every, TWO).argmax(axis=1))
-    part = np.arange(600) // 2 % 3
-
-    def predicted(experiment: str, *_: str) -> pd.DataFrame:
-        return every[part == int(experiment[-1])].reset_index(drop=True)
-
-    monkeypatch.setattr(replicates, "read_predictions", predicted)
-    found = [row(None, "main", **{"split.folds": 3.0})]
-    found += [
-        row(f"f{k}", f"f{k}", scores(0.6 + k / 10, ONE), **{"split.folds": 3.0, "split.fold": k}) for k in (0, 1, 2)
-    ]
-    assert gather(found)[["low", "high"]].isna().all(axis=None)
-    table = tables.tabulate(found, PARAMETERS, "val")
-    pooled = replicates.pool(table, PARAMETERS, "val", 200).set_index("metric")
-    assert pooled.loc["roc_auc", ["n", "folds"]].tolist() == [3, 3]
-    assert pooled.loc["roc_auc", "mean"] == pytest.approx(
-        sk.roc_auc_score(every["label"].eq("melanoma"), every["p_melanoma"])
-    )
-    assert pooled.loc["log_loss", "mean"] == pytest.approx(
-        sk.log_loss(every["label"].eq("melanoma"), every["p_melanoma"])
-    )
-    assert (pooled["low"] < pooled["mean"]).all()
-    assert (pooled["mean"] < pooled["high"]).all()
-    patients = replicates.pool(table.assign(patients=True), PARAMETERS, "val", 200).set_index("metric")
-    assert (patients["mean"] == pooled["mean"]).all()
-    assert (patients["low"] != pooled["low"]).all()  # patients may have lesions of several classes: drawn freely
-    show.gathered(pooled.reset_index(), "val")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "melanoma on val: validation folds, on which calibration and the epoch were chosen, pooled" in told
-    assert "3 of 3 folds" in told
-    assert "out-of-fold" not in told
-    some = replicates.pool(tables.tabulate(found[:-1], PARAMETERS, "val"), PARAMETERS, "val", 0)
-    show.gathered(some, "test")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "melanoma on test: out-of-fold predictions, pooled" in told
-    assert "2 of 3 folds" in told
-    monkeypatch.setattr(replicates, "read_predictions", lambda *_: every)  # an image in several folds
-    assert replicates.pool(table, PARAMETERS, "val", 200).empty
-    monkeypatch.setattr(replicates, "read_predictions", lambda *_: None)
-    assert replicates.pool(table, PARAMETERS, "val", 200).empty
+def test_folds_have_no_t_interval() -> None:
+    """Folds share training images: Student's t would say too much of their mean."""
+    of: dict[str, float] = {"split.folds": 3.0}
+    found = [row(None, "main", **of)]
+    found += [row(f"f{k}", f"f{k}", scores(0.6 + k / 10, ONE), **of, **{"split.fold": k}) for k in (0, 1, 2)]
+    told = gather(found)
+    assert told["n"].tolist() == [3]
+    assert told[["low", "high"]].isna().all(axis=None)
+    unused = [row(f"f{k}", f"f{k}", scores(0.6), **{"split.folds": "None", "split.fold": k}) for k in (0, 1)]
+    table = tables.tabulate([found[0], *unused], PARAMETERS, "val")
+    assert not replicates.has_folds(
+        table[table["experiment"].ne("main")]
+    )  # without split.folds, split.fold says nothing
 
 
 def test_gathered_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,17 @@ def test_changes_are_told_against_the_commit() -> None:
     assert set(table["backbone"].dropna()) <= {"resnet50", SECOND}
 
 
+def test_mappings_tell_experiments_apart() -> None:
+    """DVC takes them apart, and gives "None" for null and for the parts that only another experiment has."""
+    names = [*PARAMETERS, "train.overrides"]
+    part = "train.overrides.resnet50.learning_rate"
+    found = [row(None, "main", scores(0.5), **{"train.overrides": None, part: "None"})]
+    found += [row("own", "a8", scores(0.6), **{"train.overrides": "None", part: 0.002, f"{part[:-14]}.epochs": 4.0})]
+    table = tables.tabulate(found, names, "val").drop_duplicates("experiment")
+    told = "train.overrides={resnet50.epochs: 4, resnet50.learning_rate: 0.002}"
+    assert tables.changed(table, names).tolist() == ["", told]
+
+
 STAGE = """
 import json
 from pathlib import Path

@@ -42,3 +42,16 @@ def test_a_list_below_its_key_is_shown_beside_it() -> None:
     """A list in several lines is shown in one, with the comment of its key."""
     text = "backbones:   # any of them\n  - a\n  - b\n"
     assert parameters.sections(text)[0].rows == [("backbones", "[a, b]", "any of them")]
+
+
+def test_a_mapping_within_a_section_has_no_keys_of_its_own() -> None:
+    """As DVC writes train.overrides: the keys in it do not stand for those of the section."""
+    text = (
+        "train:\n  rate: 1   # peak\n  overrides:   # by backbone\n    resnet50:\n      rate: 2\n  epochs: 3   # most\n"
+    )
+    _, found = parameters.sections(text)
+    assert found.rows == [
+        ("rate", "1", "peak"),
+        ("overrides", "{resnet50: {rate: 2}}", "by backbone"),
+        ("epochs", "3", "most"),
+    ]

@@ -16,7 +16,7 @@ def decide(p: np.ndarray, rule: str, prior: np.ndarray, cost: np.ndarray | None 
         p: calibrated probabilities, float (n, classes).
         rule: balanced: the class with the highest p / prior, which serves balanced accuracy; a class without prior is
             never named. likeliest: the highest p, which serves accuracy. cost: the lowest expected cost.
-        prior: class shares that p was calibrated to, float (classes,).
+        prior: class shares that p was calibrated to, float (classes,); or (n, classes), where they differ by image.
         cost: of naming a class, float (classes true, classes named); only of the rule cost.
 
     Examples:

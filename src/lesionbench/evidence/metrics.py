@@ -99,18 +99,20 @@ def skills(p: np.ndarray, labels: np.ndarray, prior: np.ndarray, weights: np.nda
     Args:
         p: probabilities, float (n, classes).
         labels: class numbers, int (n,).
-        prior: class shares, float (classes,).
+        prior: class shares, float (classes,); or (n, classes), where they differ from image to image.
         weights: float (weightings, n).
 
     Returns:
         log_loss_skill and brier_skill, float (weightings,). NaN where the prior is always right, or rules out a label.
     """
-    found = {}
-    constant = losses(np.broadcast_to(prior, p.shape), labels)
+    found, prior = {}, np.broadcast_to(prior, p.shape)
+    constant = losses(prior, labels)
     for name, own, other in zip(("log_loss", "brier"), losses(p, labels), constant, strict=True):
         with np.errstate(invalid="ignore", divide="ignore"):
             skill = 1 - (weights @ own) / (weights @ other)
-        found[f"{name}_skill"] = np.where(np.isfinite(skill) & prior[labels].all(), skill, np.nan)
+        found[f"{name}_skill"] = np.where(
+            np.isfinite(skill) & prior[np.arange(len(labels)), labels].all(), skill, np.nan
+        )
     return found
 
 

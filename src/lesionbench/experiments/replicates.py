@@ -6,15 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesionbench.core.tasks import classes_of
-from lesionbench.evidence import compare
-from lesionbench.evidence.metrics import LIMITS
-from lesionbench.evidence.predictions import drawn_freely
-from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, read_predictions
+from lesionbench.experiments.tables import ABSENT, METRICS, WORKSPACE, changed
 
 OVER = ("seed", "split.fold")
 KEYS = ["commit", "changed", "leaky", "task", "backbone"]
-SCORED = ["metric", "of", "n", "folds", "mean", "low", "high", "sd", "min", "max"]
+SCORED = ["metric", "of", "n", "mean", "low", "high", "sd", "min", "max"]
 COLUMNS = ["commit", "changed", "minus", *KEYS[2:], *SCORED]
 NOTHING = 1e-12  # standard error below which nothing varies but the last digits
 FEWEST = 3  # seeds of each of two settings, below which nothing is said of their difference
@@ -85,7 +81,7 @@ def gather(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] =
     found = []
     for key, rows in table.groupby(KEYS, sort=False):
         about = dict(zip(KEYS, key, strict=True))
-        found += [{**about, "of": "runs", **each} for each in _spreads(rows, _has_folds(rows))]
+        found += [{**about, "of": "runs", **each} for each in _spreads(rows, has_folds(rows))]
     for _, rows in table.groupby(["commit", "task", "backbone"], sort=False):
         found += _pairs(rows, over)
     return pd.DataFrame(found).reindex(columns=COLUMNS)
@@ -100,11 +96,11 @@ def scored(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str]) 
     return table.drop_duplicates(["commit", "task", "backbone", *parameters])
 
 
-def _has_folds(rows: pd.DataFrame) -> bool:
+def has_folds(rows: pd.DataFrame) -> bool:
     """Whether the rows are of several folds of a cross-validation."""
     if not {"split.folds", "split.fold"} <= set(rows):
         return False
-    return bool(rows["split.folds"].ne("").all() and rows["split.fold"].nunique() > 1)
+    return bool(not rows["split.folds"].isin(ABSENT).any() and rows["split.fold"].nunique() > 1)
 
 
 def _spreads(rows: pd.DataFrame, folds: bool) -> Iterator[dict[str, Any]]:
@@ -134,53 +130,4 @@ def _pairs(rows: pd.DataFrame, over: Sequence[str]) -> Iterator[dict[str, Any]]:
         if len(paired) > 1:
             about = {"changed": name, "minus": first or "(the commit)", "of": "pairs"}
             about |= {key: group.iloc[0][key] for key in KEYS if key != "changed"}
-            yield from ({**about, **each} for each in _spreads(paired, _has_folds(group)))
-
-
-def pool(
-    table: pd.DataFrame, parameters: Sequence[str], split: str, samples: int, over: Sequence[str] = OVER
-) -> pd.DataFrame:
-    """One score for all folds of a cross-validation: their predictions of `split` together.
-
-    With "test" these are out-of-fold. With "val" they are not: calibration and the epoch were chosen on these images.
-
-    Args:
-        table: result of tables.tabulate.
-        parameters: dotted names of the parameters.
-        split: "val" or "test", whose predictions of each fold are pooled.
-        samples: resamples of lesions for the 95 % intervals; 0: none.
-        over: as in gather.
-
-    Returns:
-        Columns COLUMNS, with `of` "folds": n is the number of folds that were run, `folds` that of all, and `mean` the
-        score of all images of the n. A group is left out where predictions are in no cache, or where an image occurs
-        twice, as with several seeds.
-    """
-    found = []
-    for key, rows in scored(table, parameters, over).groupby(KEYS, sort=False):
-        about = dict(zip(KEYS, key, strict=True)) | {"of": "folds", "n": len(rows)}
-        if _has_folds(rows):
-            about |= {"folds": int(rows["split.folds"].iloc[0])}
-            found += [{**about, **each} for each in _pooled(rows, split, samples)]
-    return pd.DataFrame(found).reindex(columns=COLUMNS)
-
-
-def _pooled(rows: pd.DataFrame, split: str, samples: int) -> Iterator[dict[str, Any]]:
-    task, backbone = rows.iloc[0][["task", "backbone"]]
-    parts = [
-        read_predictions(experiment, task, backbone, rule, split)
-        for experiment, rule in zip(rows["experiment"], rows["evaluate.decision"], strict=True)
-    ]
-    if any(part is None for part in parts):
-        return
-    pooled = pd.concat([part for part in parts if part is not None], ignore_index=True)
-    if pooled.empty or pooled["image_id"].duplicated().any():
-        return
-    free = drawn_freely(split, held_out=False, patients=bool(rows["patients"].any()))  # folds hold no source out
-    draws = compare.draw(pooled, classes_of(task), samples, 0, free)
-    scores = compare.score(pooled, classes_of(task), draws)
-    for metric in METRICS:
-        behind = compare.lesions_behind(metric, pooled, free)
-        told: dict[str, Any] = draws.score(metric, scores[metric], behind, *LIMITS.get(metric, (0, 1)))
-        low, high = told.get(f"{metric}_ci", (np.nan, np.nan))
-        yield {"metric": metric, "mean": told[metric], "low": low, "high": high}
+            yield from ({**about, **each} for each in _spreads(paired, has_folds(group)))

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lesionbench.evidence.names import HEADLINE
-from lesionbench.experiments import against
+from lesionbench.experiments import against, folds
 from lesionbench.experiments.tables import METRICS
 
 AGAINST = "minus the best on val, p held for all pairs"
@@ -15,6 +15,14 @@ FOLDS = {
     "val": "validation folds, on which calibration and the epoch were chosen",
     "test": "out-of-fold predictions",
 }
+DRAWN = {
+    "folds": "[95 % interval over lesions]",
+    "external": "[95 % interval, lesions drawn freely], and each network alone: mean (range)",
+}
+LEFT_OUT = (
+    "These intervals hold for these networks, which share training images. They leave out what another seed, or "
+    "another deal of the lesions into folds, would change."
+)
 
 
 def with_bounds(value: float, low: float, high: float, sign: bool = False) -> str:
@@ -41,7 +49,10 @@ def overview(made: pd.DataFrame, split: str) -> None:
             scores = {metric: with_bounds(row[metric], float("nan"), float("nan")) for metric in order}
             scores[headline] = with_bounds(row[headline], row["low"], row["high"])
             if split != "val":
-                scores = {f"{headline} on val": with_bounds(row["val"], float("nan"), float("nan")), **scores}
+                scores = {
+                    f"{headline} on val".replace("_", " "): with_bounds(row["val"], float("nan"), float("nan")),
+                    **scores,
+                }
             behind = with_bounds(row["behind"], row["behind_low"], row["behind_high"], sign=True)
             behind += "" if pd.isna(row["p_holm"]) else f", p {row['p_holm']:.3f}"
             says = row["says"] if isinstance(row["says"], str) else ""
@@ -60,11 +71,10 @@ def overview(made: pd.DataFrame, split: str) -> None:
 
 
 def gathered(made: pd.DataFrame, split: str) -> None:
-    """Print the results of replicates.gather and replicates.pool, a table a task and kind."""
+    """Print the result of replicates.gather, a table a task and kind."""
     titles = {
         "runs": "mean ± standard deviation of the runs [95 % interval of the mean over seeds]",
         "pairs": "difference, run by run with the same seed [95 % interval over seeds]",
-        "folds": f"{FOLDS[split]}, pooled [95 % interval over lesions]",
     }
     for (task, of), rows in made.groupby(["task", "of"], sort=False):
         lines = []
@@ -75,13 +85,34 @@ def gathered(made: pd.DataFrame, split: str) -> None:
             told = {row["metric"]: _mean(row, of == "pairs") for row in records}
             minus = {"minus": about["minus"]} if of == "pairs" else {}
             line = {"changed": _changed(about), **minus, "backbone": about["backbone"]}
-            lines.append({**line, **{metric: told.get(metric, "") for metric in METRICS}, "runs": _runs(group)})
+            lines.append({**line, **{metric: told.get(metric, "") for metric in METRICS}, "runs": group["n"].max()})
         _print(lines, f"{task} on {split}: {titles[str(of)]}")
 
 
-def _runs(group: pd.DataFrame) -> str:
-    n, folds = group["n"].max(), group["folds"].max()
-    return f"{n}" if pd.isna(folds) else f"{n} of {folds:.0f} folds"
+def pooled(made: pd.DataFrame, split: str) -> None:
+    """Print the scores of folds.pool, a table a task and set of images, a row a metric, a column a set of folds."""
+    for (task, of, cohort), rows in made.groupby(["task", "of", "cohort"], sort=False, dropna=False):
+        lines: dict[str, dict[str, str]] = {
+            metric: {"metric": metric.replace("_", " ")} for metric in folds.METRICS[str(task)]
+        }
+        for _, group in rows.groupby(["commit", "changed", "leaky", "backbone"], sort=False):
+            records: Any = group.to_dict("records")
+            name = _heading(records[0])
+            for row in records:
+                told = with_bounds(row["mean"], row["low"], row["high"])
+                if of == "external" and told:
+                    told += f"\nalone {row['single']:.3f} ({row['min']:.3f} to {row['max']:.3f})"
+                lines[row["metric"]][name] = told
+        about = f"{FOLDS[split]}, pooled" if of == "folds" else "mean of the folds' calibrated probabilities"
+        where = split if of == "folds" else cohort
+        _print([*lines.values()], f"{task} on {where}: {about} {DRAWN[str(of)]}")
+    if len(made):
+        print(LEFT_OUT)
+
+
+def _heading(row: Mapping[str, Any]) -> str:
+    number = f"{row['n']} of {row['folds']} folds" + (f", without {row['without']}" if row["without"] else "")
+    return f"{_changed(row)}\n{row['backbone']}\n{number}\n{row['images']:,} images, {row['lesions']:,} lesions"
 
 
 def _mean(row: Mapping[str, Any], sign: bool) -> str:
@@ -102,7 +133,8 @@ def _print(lines: Sequence[Mapping[str, Any]], title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for name in lines[0]:
-        table.add_column(str(name).replace("_", " "), justify="right" if name in METRICS else "left")
+        number = name in METRICS
+        table.add_column(name.replace("_", " ") if number else escape(name), justify="right" if number else "left")
     for line in lines:
         table.add_row(*(escape(str(each)) for each in line.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lesionbench.core.errors import UserError
+from lesionbench.core.files import TEXT
 from lesionbench.core.tasks import classes_of
 from lesionbench.evidence.decisions import decide
 from lesionbench.evidence.names import ENSEMBLE, HEADLINE
@@ -19,6 +21,7 @@ METRICS = ("roc_auc", "balanced_accuracy", "average_precision", "recall", "log_l
 WORKSPACE = "workspace"
 SUMMARY = "metrics/summary.json"
 PARTIAL = "Partial"
+ABSENT = (None, "", "None")  # how DVC tells null, and a key that another experiment has
 
 
 def parameter_names(params: Mapping[str, Any]) -> list[str]:
@@ -92,20 +95,31 @@ def read_text(revision: str, path: str) -> str | None:
 def read_table(revision: str, path: str) -> pd.DataFrame | None:
     """The table `path` as it was in an experiment or commit; blank cells are "". None as in read_text."""
     text = read_text(revision, path)
-    return None if text is None else pd.read_csv(io.StringIO(text), keep_default_na=False)
+    return (
+        None if text is None else pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False)
+    )
+
+
+def read_cost(revision: str, task: str) -> np.ndarray | None:
+    """The matrix in evaluate.cost of an experiment, float (classes true, classes named), or None."""
+    from ruamel.yaml import YAML
+
+    params = YAML(typ="safe").load(read_text(revision, "params.yaml") or "") or {}
+    matrix = (params.get("evaluate", {}).get("cost") or {}).get(task)
+    return None if matrix is None else np.array(matrix, float)
 
 
 def read_predictions(revision: str, task: str, backbone: str, rule: str, split: str) -> pd.DataFrame | None:
     """Predictions on `split` as they were in an experiment, with a column `called`, the number of the decided class.
 
-    None where no cache has them, of the ensemble, whose predictions are not kept, and of the rule cost, whose matrix
-    is not known here.
+    None where no cache has them, and of the ensemble, whose predictions are not kept.
     """
-    table = None if backbone == ENSEMBLE or rule == "cost" else read_table(revision, predictions_path(task, backbone))
+    table = None if backbone == ENSEMBLE else read_table(revision, predictions_path(task, backbone))
     if table is None:
         return None
     classes = classes_of(task)
-    called = decide(probabilities(table, classes), rule, prior(table, classes))
+    cost = read_cost(revision, task) if rule == "cost" else None
+    called = decide(probabilities(table, classes), rule, prior(table, classes), cost)
     return table.assign(called=called)[table["split"].eq(split)].reset_index(drop=True)
 
 
@@ -129,7 +143,7 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         one text column per parameter. An experiment without scores on this split has one row, with task and backbone
         None.
     """
-    found, commit = [], ""
+    found, commit, names = [], "", [*parameters]
     for row in rows:
         if row["typ"] == "baseline":
             commit = row["rev"]
@@ -140,7 +154,8 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
             "state": "Success" if succeeded(row) else row["State"],
             "leaky": bool(summary.get("leaky")),
             "patients": bool(row.get("patients")),
-            **{name: _text(row.get(name)) for name in parameters},
+            **{name: _text(row.get(name)) for name in names},
+            **_mappings(row, {*names}),
         }
         kept = [
             {"task": task, "backbone": backbone, **_scores(scores, task, "val_" if split == "val" else "")}
@@ -150,7 +165,7 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         kept = [each for each in kept if any(each[metric] is not None for metric in METRICS)]
         found += [{**about, **each} for each in kept or [{"task": None, "backbone": None}]]
     numbers = ["val", *METRICS, "low", "high"]
-    columns = ["experiment", "commit", "state", "leaky", "patients", "task", "backbone", *numbers, *parameters]
+    columns = ["experiment", "commit", "state", "leaky", "patients", "task", "backbone", *numbers, *names]
     return pd.DataFrame(found).reindex(columns=columns).astype(dict.fromkeys(numbers, float))
 
 
@@ -164,6 +179,17 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value).replace("'", "")
+
+
+def _mappings(row: Mapping[str, Any], names: set[str]) -> dict[str, str]:
+    """Parameters that are mappings, such as train.overrides, which DVC takes apart: "{resnet50.epochs: 5}"."""
+    found: dict[str, dict[str, str]] = {}
+    for key, value in row.items():
+        section, _, inner = key.partition(".")
+        name, _, rest = inner.partition(".")
+        if rest and value not in ABSENT and f"{section}.{name}" in names:
+            found.setdefault(f"{section}.{name}", {})[rest] = _text(value)
+    return {name: "{" + ", ".join(f"{key}: {each[key]}" for key in sorted(each)) + "}" for name, each in found.items()}
 
 
 def changed(table: pd.DataFrame, parameters: Sequence[str], without: Sequence[str] = ()) -> pd.Series:

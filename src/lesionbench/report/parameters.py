@@ -39,13 +39,16 @@ def comments(text: str) -> dict[tuple[str, str], str]:
     """The trailing comments of params.yaml by (section, key); of a section or a lone key by (name, "").
 
     Args:
-        text: the file. A comment begins at the first # with a blank before it.
+        text: the file. A comment begins at the first # with a blank before it. Lines deeper than a section's keys,
+            as train.overrides may have them, are left out.
     """
-    found, section = {}, ""
+    found, section, level = {}, "", 0
     for line in text.splitlines():
         if match := re.match(r"( *)([\w-]+):(?:.*?\s#\s?(.*))?", line):
             indent, key, comment = match.groups()
-            section = section if indent else key
+            section, level = (section, level or len(indent)) if indent else (key, 0)
+            if len(indent) > level:
+                continue
             found[section, key if indent else ""] = (comment or "").strip()
     return found
 

@@ -1,0 +1,252 @@
+"""Folds of a cross-validation as one model: predictions pooled, and the mean of the networks on external cohorts."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lesionbench.core.tasks import classes_of, melanoma_column, numbers
+from lesionbench.evidence import compare, metrics
+from lesionbench.evidence.decisions import decide
+from lesionbench.evidence.intervals import Draws
+from lesionbench.evidence.names import ENSEMBLE
+from lesionbench.evidence.predictions import drawn_freely, prior, probabilities
+from lesionbench.evidence.ranks import weighted_roc_auc
+from lesionbench.experiments.replicates import KEYS, OVER, has_folds, scored
+from lesionbench.experiments.tables import predictions_path, read_cost, read_table
+
+FOLD, FOLDS, SEAL = "split.fold", "split.folds", "evaluate.test"
+# A fold without scores, by the state of its experiment: what came last is told first.
+WHY = {"Running": "running", "Queued": "queued", "Success": "sealed", "Partial": "partial", "Failed": "failed"}
+MELANOMA = "melanoma_roc_auc"
+LOSSES = ("log_loss", "log_loss_skill", "brier", "brier_skill")
+METRICS = {
+    "melanoma": ("roc_auc", "balanced_accuracy", "recall", "average_precision", *LOSSES),
+    "diagnosis": ("balanced_accuracy", "roc_auc", MELANOMA, "average_precision", *LOSSES),
+}
+COLUMNS = [*KEYS, "of", "cohort", "metric", "n", "folds", "without", "images", "lesions", "mean", "low", "high"]
+COLUMNS += ["single", "min", "max"]
+
+
+class Pooled(NamedTuple):
+    """What `pool` finds.
+
+    Attributes:
+        scores: columns COLUMNS.
+        predictions: task → pooled predictions, with columns changed, backbone, experiment and fold.
+        refused: a sentence for each set of folds that cannot be pooled.
+    """
+
+    scores: pd.DataFrame
+    predictions: dict[str, pd.DataFrame]
+    refused: list[str]
+
+
+class Setting(NamedTuple):
+    """How folds are scored: task, resamples, whether groups are patients, rule of decision and its matrix."""
+
+    task: str
+    samples: int
+    patients: bool
+    rule: str
+    cost: np.ndarray | None = None
+
+
+class Group(NamedTuple):
+    """Experiments that differ in the fold alone: their KEYS, their rows, and fold → why it is not among them."""
+
+    about: dict[str, Any]
+    rows: pd.DataFrame
+    lacking: dict[int, str]
+
+
+def pool(
+    table: pd.DataFrame, parameters: Sequence[str], split: str, samples: int, over: Sequence[str] = OVER
+) -> Pooled:
+    """One score for all folds of a cross-validation, and that of the mean of their networks on external cohorts.
+
+    With "test" the pooled predictions are out-of-fold: no image is scored by a network that saw its lesion. With "val"
+    they are not: calibration and the epoch were chosen on these images.
+
+    The mean is that of the calibrated probabilities, as in compare.ensemble. It is not calibrated once more, because
+    there is no image that none of the networks saw.
+
+    Args:
+        table: result of tables.tabulate.
+        parameters: dotted names of the parameters.
+        split: "val" or "test", whose predictions of each fold are pooled. External cohorts are opened with "test".
+        samples: resamples of lesions for the 95 % intervals; 0: none.
+        over: as in replicates.gather. Folds of two seeds are two models.
+
+    Returns:
+        Scores, by `of`:
+
+        - "folds": `mean` is the score of all images of the folds together. Decisions and skills use each fold's own
+          class shares on val. n is the number of folds pooled, `folds` that of all; `without` tells why others are not.
+        - "external": `mean` is the score of the mean of the n networks on `cohort`, whose lesions are drawn freely;
+          `single`, `min` and `max` are mean and range of the scores of each network alone.
+    """
+
+    @cache
+    def read(experiment: str, task: str, backbone: str) -> pd.DataFrame | None:
+        return read_table(experiment, predictions_path(task, backbone))
+
+    found: list[dict[str, Any]] = []
+    kept: dict[str, list[pd.DataFrame]] = {}
+    refused = []
+    for about, rows, lacking in groups(table, parameters, over):
+        task, backbone = about["task"], about["backbone"]
+        folds, lost = _read(rows, _members(table, rows, task, backbone), read)
+        without = ", ".join(f"{fold} ({why})" for fold, why in sorted({**lacking, **lost}.items()))
+        about |= {"n": len(folds), "folds": int(rows[FOLDS].iloc[0]), "without": without}
+        if why := refusal(folds, leaky=about["leaky"], of=list(rows[FOLDS].unique())):
+            refused.append(f"{task}, {about['changed'] or 'the commit'}, {backbone}: {why}")
+        elif folds:
+            rule = rows["evaluate.decision"].iloc[0]
+            cost = read_cost(rows["experiment"].iloc[0], task) if rule == "cost" else None
+            setting = Setting(task, samples, bool(rows["patients"].any()), rule, cost)
+            pooled, told = at_home(folds, split, setting)
+            found += [about | {"of": "folds"} | each for each in told]
+            names = dict(zip(rows[FOLD].astype(int), rows["experiment"], strict=True))
+            head = {"changed": about["changed"], "backbone": backbone, "experiment": pooled["fold"].map(names)}
+            kept.setdefault(task, []).append(pd.DataFrame(head, pooled.index).join(pooled))
+            if split == "test":
+                found += [about | {"of": "external"} | each for each in abroad(folds, setting)]
+    made = pd.DataFrame(found).reindex(columns=COLUMNS)
+    return Pooled(made, {task: pd.concat(parts, ignore_index=True) for task, parts in kept.items()}, refused)
+
+
+def groups(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] = OVER) -> Iterator[Group]:
+    """Sets of experiments that differ in the fold alone, of two folds or more; arguments as in `pool`."""
+    for key, rows in scored(table, parameters, over).groupby(KEYS, sort=False):
+        if not has_folds(rows):
+            continue
+        about: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        apart = [name for name in over if name not in (FOLD, FOLDS) and rows[FOLD].duplicated().any()]
+        for values, part in rows.groupby(apart, sort=False) if apart else [((), rows)]:
+            told = [about["changed"], *(f"{name}={value}" for name, value in zip(apart, values, strict=True))]
+            same = [name for name in parameters if name not in {*over, SEAL} - {*apart}]
+            alike = table[table["commit"].eq(about["commit"]) & table[same].eq(part.iloc[0][same]).all(axis=1)]
+            yield Group({**about, "changed": " ".join(filter(None, told))}, part, _lacking(part, alike))
+
+
+def _lacking(rows: pd.DataFrame, alike: pd.DataFrame) -> dict[int, str]:
+    """Why a fold is not among `rows`, by the states of all experiments `alike`; one without scores is sealed."""
+    found = {}
+    for fold in {*range(int(rows[FOLDS].iloc[0]))} - {*rows[FOLD].astype(int)}:
+        states = {*alike.loc[alike[FOLD].eq(str(fold)), "state"]}
+        found[fold] = next((why for state, why in WHY.items() if state in states), "not run")
+    return found
+
+
+def _members(table: pd.DataFrame, rows: pd.DataFrame, task: str, backbone: str) -> list[str]:
+    """The backbones whose predictions make those of `backbone`: itself, or all others if it is the ensemble."""
+    if backbone != ENSEMBLE:
+        return [backbone]
+    same = table["experiment"].eq(rows["experiment"].iloc[0]) & table["task"].eq(task)
+    return [name for name in table.loc[same, "backbone"] if name != ENSEMBLE]
+
+
+def _read(
+    rows: pd.DataFrame, members: Sequence[str], read: Callable[..., pd.DataFrame | None]
+) -> tuple[dict[int, pd.DataFrame], dict[int, str]]:
+    """Fold → its predictions, and fold → why there are none."""
+    folds, lost = {}, {}
+    for experiment, task, number in rows[["experiment", "task", FOLD]].itertuples(index=False):
+        parts = {name: read(experiment, task, name) for name in members}
+        known = {name: part for name, part in parts.items() if part is not None}
+        if len(known) < len(parts):
+            lost[int(number)] = "not in DVC's cache"
+        else:
+            folds[int(number)] = known[members[0]] if len(known) == 1 else compare.ensemble(known, task)[0]
+    return dict(sorted(folds.items())), lost
+
+
+def refusal(folds: Mapping[int, pd.DataFrame], leaky: bool, of: Sequence[str]) -> str | None:
+    """Why folds are not those of one cross-validation; None if they are.
+
+    Args:
+        folds: fold → its predictions of val and perhaps test.
+        leaky: whether lesions may stand in several folds.
+        of: the values of split.folds that they were made with.
+    """
+    allowed = "only folds of one split.folds, one split.seed and one dataset can be pooled"
+    if len(of) > 1:
+        return f"split.folds is {' and '.join(of)}; {allowed}"
+    for split in ("val", "test") if folds else ():
+        every = pd.concat([table[table["split"].eq(split)].assign(fold=fold) for fold, table in folds.items()])
+        for column, what in {"image_id": "image", "group_id": "lesion"}.items():
+            where = every.groupby(column)["fold"].unique()
+            twice = where[where.map(len) > 1]
+            if len(twice) and not (leaky and what == "lesion"):
+                known = " and ".join(map(str, twice.iloc[0]))
+                return f"{what} {twice.index[0]} stands in {split} of folds {known}; {allowed}"
+    external = [table[table["split"].eq("external")] for table in folds.values()]
+    if not all(compare.alike(external[0], each) for each in external):
+        return "the folds were not scored on the same external images; one dataset.external allows that"
+    return None
+
+
+def score(table: pd.DataFrame, prior: np.ndarray, draws: Draws, setting: Setting) -> dict[str, Any]:
+    """The metrics of predictions, `<metric>` and perhaps `<metric>_ci`; MELANOMA is the ROC AUC of p(melanoma).
+
+    Args:
+        table: predictions of n images.
+        prior: class shares for decisions and skills, float (classes,) or (n, classes).
+        draws: resamples of the n images.
+        setting: of the folds.
+    """
+    classes = classes_of(setting.task)
+    p, labels, column = probabilities(table, classes), numbers(table["label"], classes), melanoma_column(classes)
+    called = decide(p, setting.rule, prior, setting.cost)
+    found = metrics.compute(p, labels, draws.weights, called) | metrics.skills(p, labels, prior, draws.weights)
+    told = metrics.score(found, called, labels, len(classes), draws)
+    positive = labels == column
+    areas = weighted_roc_auc(p[:, column], positive, draws.weights)
+    return told | draws.score(MELANOMA, areas, min(draws.count(positive), draws.count(~positive)), 0, 1)
+
+
+def at_home(
+    folds: Mapping[int, pd.DataFrame], split: str, setting: Setting
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The predictions of `split` of all folds, with a column fold, and their scores, a record a metric as in `pool`."""
+    classes = classes_of(setting.task)
+    parts = {fold: table[table["split"].eq(split)] for fold, table in folds.items()}
+    shares = [np.tile(prior(folds[fold], classes), (len(part), 1)) for fold, part in parts.items()]
+    pooled = pd.concat([part.assign(fold=fold) for fold, part in parts.items()], ignore_index=True)
+    # Folds hold no source out.
+    free = drawn_freely(split, held_out=False, patients=setting.patients)
+    draws = compare.draw(pooled, classes, setting.samples, 0, free)
+    return pooled, _records(score(pooled, np.concatenate(shares), draws, setting), pooled, setting)
+
+
+def abroad(folds: Mapping[int, pd.DataFrame], setting: Setting) -> Iterator[dict[str, Any]]:
+    """Score the mean of the folds' networks on each external cohort, and each network alone; records as in `pool`.
+
+    The class shares that serve the mean for decisions and skills are the mean of those that each was calibrated to.
+    """
+    classes = classes_of(setting.task)
+    columns = [f"p_{name}" for name in classes]
+    priors = [prior(table, classes) for table in folds.values()]
+    elsewhere = [table[table["split"].eq("external")] for table in folds.values()]
+    for cohort in sorted({*elsewhere[0]["cohort"]}):
+        parts = [part[part["cohort"].eq(cohort)].reset_index(drop=True) for part in elsewhere]
+        mean = parts[0].copy()
+        mean[columns] = np.mean([probabilities(part, classes) for part in parts], axis=0)
+        draws = compare.draw(mean, classes, setting.samples, 0, free=True)
+        once = Draws(draws.lesion, draws.weights[:1], free=True)
+        alone = pd.DataFrame([score(part, shares, once, setting) for part, shares in zip(parts, priors, strict=True)])
+        for each in _records(score(mean, np.mean(priors, axis=0), draws, setting), mean, setting):
+            values = alone[each["metric"]].astype(float)
+            yield {"cohort": cohort, **each, "single": values.mean(), "min": values.min(), "max": values.max()}
+
+
+def _records(told: Mapping[str, Any], table: pd.DataFrame, setting: Setting) -> list[dict[str, Any]]:
+    lesions = table["lesion_id" if setting.patients else "group_id"].nunique()
+    bounds = {metric: told.get(f"{metric}_ci", (np.nan, np.nan)) for metric in METRICS[setting.task]}
+    return [
+        {"metric": name, "images": len(table), "lesions": lesions, "mean": told[name], "low": low, "high": high}
+        for name, (low, high) in bounds.items()
+    ]

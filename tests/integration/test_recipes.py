@@ -9,8 +9,6 @@ import pandas as pd
 from mini_pipeline import BACKBONE, ROOT, TASK, Command, read_yaml, stages_run
 from sklearn.metrics import roc_auc_score
 
-from lesionbench.experiments.tables import SUMMARY
-
 RECIPE = """
 tasks: [melanoma]
 augment: {brightness: [0.9, 1.1]}
@@ -101,18 +99,18 @@ def test_a_recipe_goes_to_the_queue_and_its_folds_become_one_model(call: Command
 
 
 def test_the_recipe_for_the_cpu_runs_the_pipeline(project: Path, call: Command, tmp_path: Path) -> None:
-    """On the phantom, where what is typed overrides the recipe; the results are those of its settings."""
+    """On the phantom, where what is typed overrides the recipe, and up to the scores, which is most of the way."""
     call(tmp_path, "git", "clone", "--quiet", str(project), "clone")
     clone = tmp_path / "clone"
     call(clone, "dvc", "config", "--local", "cache.dir", str(project / ".dvc/cache"))
     call(clone, "dvc", "checkout", "--quiet")
     typed = ["dataset.source=phantom", "dataset.external=[]", f"tasks=[{TASK}]", "hair.method=blackhat"]
-    typed += ["pixels.size=96", "pixels.fit=squash", "train.epochs=1", "evaluate.views=1", "explain.measured=6"]
-    options = [word for each in typed for word in ("-S", each)]
+    typed += ["pixels.size=96", "pixels.fit=squash", "train.epochs=1", "evaluate.views=1"]
+    options = [*(word for each in typed for word in ("-S", each)), f"evaluate@{TASK}-{BACKBONE}"]
     said = call(clone, "python", "pipeline/real.py", "cpu", *options, PYTHONPATH="src")
-    assert f"train@{TASK}-{BACKBONE}" in stages_run(said)
-    assert not {"download", "pack"} & {*stages_run(said)}
+    assert stages_run(said) == ["augment", f"train@{TASK}-{BACKBONE}", f"evaluate@{TASK}-{BACKBONE}"]
     params, recipe = read_yaml(clone / "params.yaml"), read_yaml(ROOT / "recipes/cpu.yaml")
     assert params["augment"] == {**params["augment"], **recipe["augment"]}
     assert (params["train"]["epochs"], params["train"]["ema"]) == (1, recipe["train"]["ema"])
-    assert json.loads((clone / SUMMARY).read_text())[TASK][BACKBONE]["val_roc_auc"] is not None
+    assert json.loads((clone / f"metrics/train/{TASK}/{BACKBONE}.json").read_text())["epochs"] == 1
+    assert json.loads((clone / f"metrics/evaluate/{TASK}/{BACKBONE}.json").read_text())["val"]["n"] > 0

@@ -7,24 +7,44 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data
 from lesionbench import figures
 from lesionbench.core.files import read_csv, write_csv
+from lesionbench.core.metadata import INPUTS
 from lesionbench.core.tasks import classes_of
 from lesionbench.evidence import decisions, leak_cost, predictions
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.metrics import lesions_behind
+from lesionbench.networks import coding
 
-TASK, SAMPLES, COHORT = "diagnosis", 1000, "isic2017"
+TASK, SAMPLES, COHORT, ANOTHER = "diagnosis", 1000, "isic2017", "another seed"
+NO_IMAGE = "age, sex and site alone, no image"
 SHOWN = ("balanced_accuracy", "roc_auc", "melanoma_roc_auc", "log_loss")
 ELSEWHERE = SHOWN[2:3]  # an external cohort without some of the diagnoses has no score over all of them
 
 
 def read(split: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Calibrated predictions with decisions, of the logits in a file."""
-    stored, classes = np.load(path), classes_of(TASK)
-    table, *_ = predictions.calibrate(split.iloc[stored["rows"]], stored["logits"].astype(float), TASK)
+    stored = np.load(path)
+    return _decided(split.iloc[stored["rows"]], stored["logits"].astype(float))
+
+
+def rival(split: pd.DataFrame) -> pd.DataFrame:
+    """Predictions without an image: a logistic regression of the training images' age, sex and site."""
+    classes = classes_of(TASK)
+    known = coding.encode(split, coding.coding(INPUTS))
+    train = split["split"].eq("train").to_numpy()
+    model = LogisticRegression(max_iter=2000).fit(known[train], split["dx"][train])
+    rows = np.flatnonzero(split["split"].isin(predictions.SCORED))
+    logits = model.predict_log_proba(known[rows])[:, [list(model.classes_).index(name) for name in classes]]
+    return _decided(split.iloc[rows], logits)
+
+
+def _decided(rows: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:
+    classes = classes_of(TASK)
+    table, *_ = predictions.calibrate(rows, logits, TASK)
     p, prior = predictions.probabilities(table, classes), predictions.prior(table, classes)
     return table.assign(called=decisions.decide(p, "balanced", prior, None))
 
@@ -53,13 +73,22 @@ def measure(
     found = []
     for metric in shown:
         by_seed = np.array([b[metric] - a[metric] for a, b in zip(*scores, strict=True)])
-        behind = lesions_behind(metric.removeprefix("melanoma_"), labels, lesions, free)
+        positive = labels == "mel"
+        behind = lesions_behind(metric, labels, lesions, free)
+        if metric == "melanoma_roc_auc":
+            behind = min(draws.count(positive), draws.count(~positive))
         told = draws.score("difference", by_seed.mean(axis=0), behind)
         low, high = told.get("difference_ci") or (np.nan, np.nan)
         of_base = float(np.mean([a[metric][0] for a in scores[0]]))
         row = {"metric": metric, "base": of_base, "difference": told["difference"], "low": low, "high": high}
         found.append({**row, "by_seed": " ".join(f"{value:+.4f}" for value in by_seed[:, 0])})
     return found
+
+
+def _how(part: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether lesions are drawn freely, and which metrics there are."""
+    outside = part not in ("val", "test")
+    return outside, ELSEWHERE if outside else SHOWN
 
 
 def compare(folder: Path, split_name: str, names: list[str]) -> pd.DataFrame:
@@ -70,13 +99,23 @@ def compare(folder: Path, split_name: str, names: list[str]) -> pd.DataFrame:
         for name in names
     }
     base = {seed: parts(read(split, path)) for seed, path in stored["base"].items()}
+    first, *others = base
+    rivals = {
+        NO_IMAGE: parts(rival(split)),
+        **{f"{ANOTHER} ({seed.rpartition('-')[2]})": base[seed] for seed in others},
+    }
+    for name, own in rivals.items():
+        for part in base[first]:
+            for found in measure([base[first][part]], [own[part]], *_how(part)):
+                rows.append({"split": split_name, "ingredient": name, "part": part, "seeds": 1, **found})
     for name in names[1:]:
         seeds = [seed for seed in stored[name] if seed in base]
         own = {seed: parts(read(split, stored[name][seed])) for seed in seeds}
         for part in base[seeds[0]] if seeds else ():
+            if "hair" in name and part == COHORT:
+                continue  # its small copies keep their hair
             pairs = [base[seed][part] for seed in seeds], [own[seed][part] for seed in seeds]
-            outside = part not in ("val", "test")
-            for found in measure(*pairs, outside, ELSEWHERE if outside else SHOWN):
+            for found in measure(*pairs, *_how(part)):
                 rows.append({"split": split_name, "ingredient": name, "part": part, "seeds": len(seeds), **found})
     return pd.DataFrame(rows)
 
@@ -112,7 +151,7 @@ def write(folder: Path, spec: dict[str, Any]) -> None:
     names = ["base", *spec["ingredients"]]
     table = pd.concat([compare(folder, split_name, names) for split_name in spec["splits"]])
     write_csv("docs/ingredients.csv", table.round(4))
-    home = table[table["split"].eq(spec["splits"][0])]
+    home = table[table["split"].eq(spec["splits"][0]) & table["ingredient"].ne(NO_IMAGE)]
     size, epochs, seeds = spec["base"]["pixels.size"], spec["base"]["train.epochs"], home["seeds"].max()
     title = f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs, seeds: {seeds}"
     figures.save(draw(home, title), Path("docs/ingredients.svg"))
@@ -124,6 +163,6 @@ def write(folder: Path, spec: dict[str, Any]) -> None:
             for row in of.itertuples()
         }
         logs = [json.loads(path.read_text()) for path in (folder / "out" / str(name)).glob(f"{split_name}-*.json")]
-        seconds = f"{np.mean([log['seconds'] for log in logs]):.0f}"
+        seconds = f"{np.mean([log['seconds'] for log in logs]):.0f}" if logs else ""
         rows.append((split_name, name, of["seeds"].iloc[0], *(cells.get(each, "") for each in wanted), seconds))
     print(data.table(("split", "", "seeds", *(" ".join(each) for each in wanted), "seconds"), rows))

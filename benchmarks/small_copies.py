@@ -4,9 +4,9 @@
     python -m benchmarks.small_copies unpack FOLDER TARGET
 
 Pack in a project, after `dvc repro split remove_hair`; unpack there, into what benchmarks.ingredients then reads.
-FOLDER gets part-0.zip, ...: the images as WebP, SIDE pixels high; those without hair, half as high; index.csv, and
-split-home.csv. A cohort of one's own is added to be measured on: a folder of .jpg files, and a table with image_id,
-lesion_id, dx, age, sex and localization. Trainings there differ slightly from those on the images themselves.
+FOLDER gets part-0.zip, ...: the images, and those without hair, as WebP, SIDE pixels high; index.csv; split-home.csv.
+A cohort of one's own is added to be measured on: a folder of .jpg files, which keep their hair, and a table with
+image_id, lesion_id, dx, age, sex and localization. Trainings there differ slightly from those on the images themselves.
 """
 
 import sys
@@ -26,11 +26,11 @@ PART = 28 * 2**20  # Bytes of images in one part.
 COLUMNS = ["image_id", "lesion_id", "cohort", "dx", "age", "sex", "localization"]
 
 
-def small(name: str, path: Path, side: int) -> tuple[str, bytes]:
-    """An image, `side` pixels high, as WebP, with the name that it gets."""
+def small(name: str, path: Path) -> tuple[str, bytes]:
+    """An image, SIDE pixels high, as WebP, with the name that it gets."""
     rgb = images.read_rgb(path)
     height, width = rgb.shape[:2]
-    scaled = cv2.resize(rgb, (round(side * width / height), side), interpolation=cv2.INTER_AREA)
+    scaled = cv2.resize(rgb, (round(SIDE * width / height), SIDE), interpolation=cv2.INTER_AREA)
     return name, images.encode(".webp", scaled, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
 
 
@@ -52,13 +52,9 @@ def tables(cohorts: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
 def pack(folder: Path, *cohorts: str) -> None:
     """Write the parts into `folder`. The first part also has the tables."""
     index, split, paths = tables([*cohorts])
-    jobs = [(f"images/{name}", path, SIDE) for name, path in zip(index["file"], paths, strict=True)]
+    jobs = [(f"images/{name}", path) for name, path in zip(index["file"], paths, strict=True)]
     without = [Path("data/hairless") / f"{image_id}.jpg" for image_id in index["image_id"]]
-    jobs += [
-        (f"hairless/{name}", path, SIDE // 2)
-        for name, path in zip(index["file"], without, strict=True)
-        if path.exists()
-    ]
+    jobs += [(f"hairless/{name}", path) for name, path in zip(index["file"], without, strict=True) if path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     size, parts = PART + 1, 0
     for name, blob in for_each(small, jobs, "small copies", len(jobs)):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from lesionbench.core import invalid, machine
 from lesionbench.core.errors import UserError, list_faults
 from lesionbench.core.files import read_yaml
-from lesionbench.core.metadata import INPUTS, REFUSED
+from lesionbench.core.metadata import Inputs
 from lesionbench.core.tasks import CLASSES
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -141,7 +141,7 @@ class Train(Section):
     dropout: AutoOrShare
     stochastic_depth: AutoOrShare
     weights: Annotated[str, Field(pattern=r"^(imagenet|none|weights/.+)$")]
-    metadata: list[str]
+    metadata: Inputs
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: AutoOrCount
     num_nodes: Count
@@ -150,15 +150,6 @@ class Train(Section):
     compile: bool
     workers: Literal["auto"] | Natural
     overrides: dict[Backbone, dict[str, Any]]
-
-    @field_validator("metadata")
-    @classmethod
-    def _inputs(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if name not in INPUTS:
-                why = f"{name} is refused, because {REFUSED[name]}" if name in REFUSED else f"{name} is unknown"
-                raise ValueError(f"{why}; allowed: {', '.join(INPUTS)}")
-        return [name for name in INPUTS if name in value]  # one order, so that one set has one train_key
 
     @model_validator(mode="after")
     def _valid_for_each(self) -> "Train":

@@ -1,5 +1,9 @@
 """Which columns of the metadata a network may see beside the image, and why it may not see the others."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 INPUTS = ("age", "sex", "localization")  # columns of data/split.csv
 
 # Why a column is refused → the columns. A network that saw one would learn how the data were gathered.
@@ -20,3 +24,15 @@ WHY = {
     "it tells what is tested": ("split",),
 }
 REFUSED = {column: why for why, columns in WHY.items() for column in columns}
+
+
+def in_order(names: list[str]) -> list[str]:
+    """The inputs `names` in the order of INPUTS, so that one set has one train_key; ValueError for what is refused."""
+    for name in names:
+        if name not in INPUTS:
+            why = f"{name} is refused, because {REFUSED[name]}" if name in REFUSED else f"{name} is unknown"
+            raise ValueError(f"{why}; allowed: {', '.join(INPUTS)}")
+    return [name for name in INPUTS if name in names]
+
+
+Inputs = Annotated[list[str], AfterValidator(in_order)]  # in params.yaml

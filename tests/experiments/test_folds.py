@@ -13,7 +13,7 @@ from lesionbench.core.tasks import CLASSES
 from lesionbench.evidence import compare
 from lesionbench.evidence.names import ENSEMBLE
 from lesionbench.evidence.predictions import probabilities
-from lesionbench.experiments import folds, show, tables
+from lesionbench.experiments import folds, replicates, show, tables
 
 ONE = ("resnet50",)
 K = 3
@@ -323,3 +323,22 @@ def test_the_printed_tables_say_what_their_intervals_leave_out(
     assert "which share training images. They leave out what another seed" in told
     show.pooled(pool(monkeypatch, draw(), []).scores, "test")
     assert capsys.readouterr().out == ""
+
+
+def test_the_same_settings_on_two_commits_are_two_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What changed is told from the first commit, so without its name the second would stand in the first's place."""
+    one, two = draw(), {f"{name}b": table for name, table in draw(seed=1).items()}
+    other = row(None, "0123abc", **{"split.folds": float(K)})
+    found = [*of_all(), other, *(experiment(f"f{k}b", k) for k in range(K))]
+    pooled = pool(monkeypatch, {**one, **two}, found)
+    auc = by_metric(pooled, "folds").loc["roc_auc"].set_index("commit")["mean"]
+    assert {*auc.index} == {*pooled.predictions["melanoma"]["commit"]} == {"main", "0123abc"}
+    show.pooled(pooled.scores, "test")
+    told = capsys.readouterr().out
+    assert all(f" {commit} " in told and f"{auc[commit]:.3f}" in told for commit in auc.index)
+    gathered = replicates.gather(tables.tabulate([row(None, "main"), *found], NAMES, "test"), NAMES)
+    show.gathered(gathered, "test")
+    told = capsys.readouterr().out
+    assert all(f" {commit} " in told for commit in auc.index)

@@ -35,7 +35,7 @@ class Pooled(NamedTuple):
 
     Attributes:
         scores: columns COLUMNS.
-        predictions: task → pooled predictions, with columns changed, backbone, experiment and fold.
+        predictions: task → pooled predictions, with columns commit, changed, backbone, experiment and fold.
         refused: a sentence for each set of folds that cannot be pooled.
     """
 
@@ -110,8 +110,9 @@ def pool(
             pooled, told = at_home(folds, split, setting)
             found += [about | {"of": "folds"} | each for each in told]
             names = dict(zip(rows[FOLD].astype(int), rows["experiment"], strict=True))
-            head = {"changed": about["changed"], "backbone": backbone, "experiment": pooled["fold"].map(names)}
-            kept.setdefault(task, []).append(pd.DataFrame(head, pooled.index).join(pooled))
+            head = {key: about[key] for key in ("commit", "changed", "backbone")}
+            head = pd.DataFrame({**head, "experiment": pooled["fold"].map(names)}, pooled.index)
+            kept.setdefault(task, []).append(head.join(pooled))
             if split == "test":
                 found += [about | {"of": "external"} | each for each in abroad(folds, setting)]
     made = pd.DataFrame(found).reindex(columns=COLUMNS)

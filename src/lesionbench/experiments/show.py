@@ -76,6 +76,7 @@ def gathered(made: pd.DataFrame, split: str) -> None:
         "runs": "mean ± standard deviation of the runs [95 % interval of the mean over seeds]",
         "pairs": "difference, run by run with the same seed [95 % interval over seeds]",
     }
+    several = made["commit"].nunique() > 1
     for (task, of), rows in made.groupby(["task", "of"], sort=False):
         lines = []
         keys = ["commit", "changed", "minus", "leaky", "backbone"]
@@ -84,20 +85,25 @@ def gathered(made: pd.DataFrame, split: str) -> None:
             records: Any = group.to_dict("records")
             told = {row["metric"]: _mean(row, of == "pairs") for row in records}
             minus = {"minus": about["minus"]} if of == "pairs" else {}
-            line = {"changed": _changed(about), **minus, "backbone": about["backbone"]}
+            commit = {"commit": about["commit"]} if several else {}
+            line = {**commit, "changed": _changed(about), **minus, "backbone": about["backbone"]}
             lines.append({**line, **{metric: told.get(metric, "") for metric in METRICS}, "runs": group["n"].max()})
         _print(lines, f"{task} on {split}: {titles[str(of)]}")
 
 
 def pooled(made: pd.DataFrame, split: str) -> None:
-    """Print the scores of folds.pool, a table a task and set of images, a row a metric, a column a set of folds."""
+    """Print the scores of folds.pool, a table a task and set of images, a row a metric, a column a set of folds.
+
+    `changed` is told from the first commit, so the columns of several commits have the commit's name too.
+    """
+    several = made["commit"].nunique() > 1
     for (task, of, cohort), rows in made.groupby(["task", "of", "cohort"], sort=False, dropna=False):
         lines: dict[str, dict[str, str]] = {
             metric: {"metric": metric.replace("_", " ")} for metric in folds.METRICS[str(task)]
         }
         for _, group in rows.groupby(["commit", "changed", "leaky", "backbone"], sort=False):
             records: Any = group.to_dict("records")
-            name = _heading(records[0])
+            name = (f"{records[0]['commit']}\n" if several else "") + _heading(records[0])
             for row in records:
                 told = with_bounds(row["mean"], row["low"], row["high"])
                 if of == "external" and told:

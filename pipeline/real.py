@@ -32,7 +32,8 @@ def main(recipe: str = "", *options: str) -> None:
     if any(each.dataset.source == "ham10000" and each.dataset.mirror is None for each in configs):
         print(
             "HAM10000 (3 GB, CC BY-NC 4.0) comes from Harvard Dataverse, unless it is here already; from a copy by "
-            "-S dataset.mirror=FOLDER_OR_URL; of Kaggle's, -S dataset.source=folder -S dataset.path=FOLDER"
+            "-S dataset.mirror=FOLDER_OR_URL; of Kaggle's, -S dataset.source=folder -S dataset.path=FOLDER "
+            "-S 'dataset.external=[]'"
         )
     command = ["dvc", "exp", "run", *(word for each in overrides for word in ("-S", each)), *options]
     print(shlex.join(command), flush=True)

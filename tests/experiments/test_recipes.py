@@ -1,10 +1,16 @@
 """Recipes: those of the project are valid, odd values arrive as they are, and faults are told before anything runs."""
 
+import os
+import re
+import runpy
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
@@ -13,6 +19,7 @@ from lesionbench.core.errors import UserError
 from lesionbench.core.files import read_yaml
 from lesionbench.experiments import recipes
 from lesionbench.report import parameters
+from lesionbench.sources.folder import copy_folder
 
 ROOT = Path(__file__).parents[2]
 NESTED = """
@@ -58,6 +65,26 @@ def test_each_recipe_is_valid_and_says_why(path: Path) -> None:
             assert value == (getattr(found, key) if isinstance(values, dict) else found)
             assert why[(section, key) if isinstance(values, dict) else (section, "")], f"{key} has no comment"
     assert max(map(len, path.read_text().splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_advice_for_a_folder_of_images_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe may ask for cohorts that a folder of one's own lacks. README gives the same options."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/metadata.csv").write_text("image_id,lesion_id,dx\nI1,L1,nv\n")
+    cv2.imwrite(str(tmp_path / "mine/I1.png"), np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    runpy.run_path("pipeline/real.py")["main"](name)
+    (advice,) = re.findall(r"of Kaggle's, (.+)", capsys.readouterr().out)
+    options = [word for word in shlex.split(advice) if word != "-S"]
+    (config,) = recipes.check([*recipes.read(name), *options], name)
+    assert (config.dataset.source, config.dataset.path) == ("folder", "FOLDER")
+    copy_folder(tmp_path / "raw", tmp_path / "mine", config.dataset.external)
+    (line,) = [line for line in Path("README.md").read_text().splitlines() if line.startswith("| the Kaggle copy")]
+    assert all(option in line for option in options)
 
 
 def test_a_recipe_leaves_nothing_to_the_other() -> None:

@@ -342,3 +342,19 @@ def test_the_same_settings_on_two_commits_are_two_columns(
     show.gathered(gathered, "test")
     told = capsys.readouterr().out
     assert all(f" {commit} " in told for commit in auc.index)
+
+
+def test_on_val_opened_folds_and_sealed_ones_are_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Val is never sealed. A fold that was opened later counts once, and its external images do not matter."""
+    made = draw()
+    shut = {name: table[table["split"].eq("val")] for name, table in made.items()}
+    auto = {"evaluate.test": "auto"}
+    found = [experiment(f"f{k}", k, **auto) for k in (0, 1)] + [experiment(f"o{k}", k) for k in (1, 2)]
+    told = pool(monkeypatch, {**shut, "o1": made["f1"], "o2": made["f2"]}, found, "val")
+    assert not told.refused
+    row = by_metric(told, "folds").loc["roc_auc"]
+    assert row[["n", "without", "images"]].tolist() == [3, "", 360]
+    y = together(made, "val")
+    assert row["mean"] == pytest.approx(sk.roc_auc_score(y["label"].eq("melanoma"), y["p_melanoma"]))
+    found = [*found[:2], experiment("none", 2, "Success", **auto)]
+    assert {*pool(monkeypatch, shut, found, "val").scores["without"]} == {"2 (without scores)"}

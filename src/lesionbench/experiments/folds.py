@@ -19,7 +19,8 @@ from lesionbench.experiments.tables import predictions_path, read_cost, read_tab
 
 FOLD, FOLDS, SEAL = "split.fold", "split.folds", "evaluate.test"
 # A fold without scores, by the state of its experiment: what came last is told first.
-WHY = {"Running": "running", "Queued": "queued", "Success": "sealed", "Partial": "partial", "Failed": "failed"}
+WHY = {"Running": "running", "Queued": "queued", "Success": "without scores", "Partial": "partial", "Failed": "failed"}
+SEALED = {**WHY, "Success": "sealed"}
 MELANOMA = "melanoma_roc_auc"
 LOSSES = ("log_loss", "log_loss_skill", "brier", "brier_skill")
 METRICS = {
@@ -89,9 +90,14 @@ def pool(
           `single`, `min` and `max` are mean and range of the scores of each network alone.
     """
 
+    sealable = split == "test"
+    # Validation images are never sealed: whether an experiment opened its test images makes no difference to them.
+    parameters = [name for name in parameters if sealable or name != SEAL]
+
     @cache
     def read(experiment: str, task: str, backbone: str) -> pd.DataFrame | None:
-        return read_table(experiment, predictions_path(task, backbone))
+        found = read_table(experiment, predictions_path(task, backbone))
+        return found if found is None or sealable else found[found["split"].eq("val")].reset_index(drop=True)
 
     found: list[dict[str, Any]] = []
     kept: dict[str, list[pd.DataFrame]] = {}
@@ -120,7 +126,10 @@ def pool(
 
 
 def groups(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] = OVER) -> Iterator[Group]:
-    """Sets of experiments that differ in the fold alone, of two folds or more; arguments as in `pool`."""
+    """Sets of experiments that differ in the fold alone, of two folds or more; arguments as in `pool`.
+
+    Where `parameters` hold evaluate.test, a fold that has no scores although it ran is sealed.
+    """
     for key, rows in scored(table, parameters, over).groupby(KEYS, sort=False):
         if not has_folds(rows):
             continue
@@ -130,15 +139,16 @@ def groups(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] =
             told = [about["changed"], *(f"{name}={value}" for name, value in zip(apart, values, strict=True))]
             same = [name for name in parameters if name not in {*over, SEAL} - {*apart}]
             alike = table[table["commit"].eq(about["commit"]) & table[same].eq(part.iloc[0][same]).all(axis=1)]
-            yield Group({**about, "changed": " ".join(filter(None, told))}, part, _lacking(part, alike))
+            lacking = _lacking(part, alike, SEALED if SEAL in parameters else WHY)
+            yield Group({**about, "changed": " ".join(filter(None, told))}, part, lacking)
 
 
-def _lacking(rows: pd.DataFrame, alike: pd.DataFrame) -> dict[int, str]:
-    """Why a fold is not among `rows`, by the states of all experiments `alike`; one without scores is sealed."""
+def _lacking(rows: pd.DataFrame, alike: pd.DataFrame, reasons: Mapping[str, str]) -> dict[int, str]:
+    """Why a fold is not among `rows`, by the states of all experiments `alike`: the first of `reasons` that holds."""
     found = {}
     for fold in {*range(int(rows[FOLDS].iloc[0]))} - {*rows[FOLD].astype(int)}:
         states = {*alike.loc[alike[FOLD].eq(str(fold)), "state"]}
-        found[fold] = next((why for state, why in WHY.items() if state in states), "not run")
+        found[fold] = next((why for state, why in reasons.items() if state in states), "not run")
     return found
 
 

@@ -42,7 +42,9 @@ def main(*options: str) -> None:
         test = tables.read_predictions(name, "diagnosis", backbone, rule, "test")
         split = tables.read_table(name, "data/split.csv")
         if test is None or split is None:
-            raise errors.UserError(f"DVC's cache lacks predictions or split of {name}; `dvc fetch` may bring them")
+            raise errors.UserError(
+                f"DVC's cache lacks predictions, split or costs of {name}; `dvc fetch` may bring them"
+            )
         runs.append(leak_cost.Run(scheme, test, split))
     made = leak_cost.measure(runs, tasks.CLASSES["diagnosis"], arguments.bootstrap, seed=0)
     first = table.iloc[0]

@@ -358,3 +358,13 @@ def test_on_val_opened_folds_and_sealed_ones_are_one_model(monkeypatch: pytest.M
     assert row["mean"] == pytest.approx(sk.roc_auc_score(y["label"].eq("melanoma"), y["p_melanoma"]))
     found = [*found[:2], experiment("none", 2, "Success", **auto)]
     assert {*pool(monkeypatch, shut, found, "val").scores["without"]} == {"2 (without scores)"}
+
+
+@pytest.mark.parametrize("text", [None, "evaluate: {cost: null}"])
+def test_decisions_by_a_cost_that_cannot_be_read_are_refused(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    """Where git and DVC's cache lack the experiment's params.yaml, and where it has no matrix."""
+    monkeypatch.setattr(tables, "read_text", lambda *_: text)
+    told = pool(monkeypatch, draw(), of_all(**{"evaluate.decision": "cost"}))
+    assert told.scores.empty
+    (why,) = told.refused
+    assert why.endswith("evaluate.decision is cost, but no evaluate.cost.melanoma can be read in params.yaml of f0")

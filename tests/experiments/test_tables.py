@@ -65,6 +65,19 @@ def test_mappings_tell_experiments_apart() -> None:
     assert tables.changed(table, names).tolist() == ["", told]
 
 
+def test_predictions_have_decisions_where_the_costs_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else there are none, as where no cache has the predictions."""
+    table = "split,label,p_non_melanoma,p_melanoma\nval,melanoma,0.8,0.2\nval,non_melanoma,0.9,0.1\n"
+    costs = "evaluate: {cost: {melanoma: [[0, 1], [5, 0]]}}"
+    kept: dict[str, str] = {tables.predictions_path("melanoma", "resnet50"): table}
+    monkeypatch.setattr(tables, "read_text", lambda _, path: kept.get(path))
+    assert tables.read_predictions("a", "melanoma", "resnet50", "cost", "val") is None
+    kept["params.yaml"] = costs
+    found = tables.read_predictions("a", "melanoma", "resnet50", "cost", "val")
+    assert found is not None
+    assert found["called"].tolist() == [1, 0]
+
+
 STAGE = """
 import json
 from pathlib import Path

@@ -107,11 +107,14 @@ def pool(
         folds, lost = _read(rows, _members(table, rows, task, backbone), read)
         without = ", ".join(f"{fold} ({why})" for fold, why in sorted({**lacking, **lost}.items()))
         about |= {"n": len(folds), "folds": int(rows[FOLDS].iloc[0]), "without": without}
-        if why := refusal(folds, leaky=about["leaky"], of=list(rows[FOLDS].unique())):
+        rule, first = rows[["evaluate.decision", "experiment"]].iloc[0]
+        cost = read_cost(first, task) if rule == "cost" else None
+        why = refusal(folds, leaky=about["leaky"], of=list(rows[FOLDS].unique()))
+        if rule == "cost" and cost is None:
+            why = why or f"evaluate.decision is cost, but no evaluate.cost.{task} can be read in params.yaml of {first}"
+        if why:
             refused.append(f"{task}, {about['changed'] or 'the commit'}, {backbone}: {why}")
         elif folds:
-            rule = rows["evaluate.decision"].iloc[0]
-            cost = read_cost(rows["experiment"].iloc[0], task) if rule == "cost" else None
             setting = Setting(task, samples, bool(rows["patients"].any()), rule, cost)
             pooled, told = at_home(folds, split, setting)
             found += [about | {"of": "folds"} | each for each in told]

@@ -112,13 +112,14 @@ def read_cost(revision: str, task: str) -> np.ndarray | None:
 def read_predictions(revision: str, task: str, backbone: str, rule: str, split: str) -> pd.DataFrame | None:
     """Predictions on `split` as they were in an experiment, with a column `called`, the number of the decided class.
 
-    None where no cache has them, and of the ensemble, whose predictions are not kept.
+    None where no cache has them or the matrix that the rule cost needs, and of the ensemble, whose predictions are not
+    kept.
     """
     table = None if backbone == ENSEMBLE else read_table(revision, predictions_path(task, backbone))
-    if table is None:
+    cost = read_cost(revision, task) if rule == "cost" else None
+    if table is None or (rule == "cost" and cost is None):
         return None
     classes = classes_of(task)
-    cost = read_cost(revision, task) if rule == "cost" else None
     called = decide(probabilities(table, classes), rule, prior(table, classes), cost)
     return table.assign(called=called)[table["split"].eq(split)].reset_index(drop=True)
 

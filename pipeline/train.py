@@ -16,6 +16,7 @@ def main(task: str, backbone: str) -> None:
     from lesionbench import params, results
     from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
+    from lesionbench.networks import coding
     from lesionbench.tracking import runs
 
     config = params.load("seed", "pixels", "train", "split.scheme")
@@ -32,6 +33,10 @@ def main(task: str, backbone: str) -> None:
     tracked = {**params.of_data(config), **inputs.settings, "leaky": config.leaky}
     nodes = config.train.num_nodes
     first = process.first_process(nodes)
+    # Here and not in the training, whose results are kept under a hash of its code.
+    told = coding.check(split[split["split"].eq("train")], coding.coding(train.metadata))
+    if told and first:
+        print(*told, sep="\n")
     with (
         cache.alone(checkpoints) if first else nullcontext(),
         runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked, first) as run,

@@ -5,9 +5,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import runpy
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,14 @@ import children
 import numpy as np
 import pandas as pd
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from lesionbench import params
-from lesionbench.core import cache, meaning
+from lesionbench.core import cache, files, meaning
+from lesionbench.core.errors import UserError
 from lesionbench.learn import augment, finished
 from lesionbench.learn.finished import MODEL, RESULTS, Inputs, train_key
+from lesionbench.tracking import runs
 
 MELANOMA = {"image_id": list("abc"), "dx": ["nv", "mel", "nv"], "split": ["train", "val", "test"]}
 
@@ -314,3 +320,31 @@ def test_who_reads_while_others_remove_finds_all_or_nothing(tmp_path: Path) -> N
             found.append((tmp_path / "a").read_bytes())
     assert [process.communicate()[1] for process in processes] == ["", ""]
     assert set(found) == {bytes(MODEL_SIZE)}
+
+
+def test_the_stage_tells_words_that_count_as_missing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the training images, and before the training starts; without any known word it does not start."""
+    main = runpy.run_path(str(root / "pipeline/train.py"))["main"]
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(root / "params.yaml", tmp_path)
+    apply_overrides("params.yaml", ["train.metadata=[localization]", "train.weights=none", "train.accelerator=cpu"])
+    sites = ["Schulter", "back", "elsewhere"]
+    split = pd.DataFrame({**MELANOMA, "split": ["train", "train", "val"], "localization": sites, "cohort": "phantom"})
+    files.write_csv("data/split.csv", split)
+    np.save("data/pixels.npy", np.zeros((3, 2, 2, 3), np.uint8))
+    files.write_json("data/augmentation.json", [])
+    monkeypatch.setattr(runs, "training_run", lambda *_: nullcontext())
+
+    def restore(*_: Any) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(finished, "restore", restore)
+    with pytest.raises(InterruptedError):
+        main("melanoma", "resnet50")
+    told = capsys.readouterr().out
+    assert told == "1 of 2 training images count as without localization: 'Schulter' (1)\n"
+    files.write_csv("data/split.csv", split.replace("back", "Arm"))
+    with pytest.raises(UserError, match=r"'Schulter' \(1\), 'Arm' \(1\); allowed: ear, face"):
+        main("melanoma", "resnet50")

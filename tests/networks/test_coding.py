@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lesionbench.core.errors import UserError
 from lesionbench.core.metadata import INPUTS
 from lesionbench.networks import coding
 
@@ -89,3 +90,33 @@ def test_what_is_hidden_depends_on_the_seed_alone() -> None:
     assert draws == [coding.drop(row, of, 1, epoch, 5).tolist() for epoch in range(30)]
     assert len({tuple(each) for each in draws}) > 1
     assert row.any()
+
+
+def test_words_that_are_not_known_are_counted() -> None:
+    """Also those that are left out on purpose. A blank is no word, and a known word is not told."""
+    sites = ["acral", "back", "left shoulder", "left shoulder", "", None, "Face "]
+    table = pd.DataFrame(
+        {"age": [50.0, np.nan] + [0.0] * 5, "sex": ["male", ""] + ["female"] * 5, "localization": sites}
+    )
+    (told,) = coding.check(table, ALL)
+    assert told == "3 of 7 training images count as without localization: 'left shoulder' (2), 'acral' (1)"
+    assert coding.check(table, coding.coding(["age", "sex"])) == []
+    many = pd.DataFrame({"localization": ["back", *(f"site {i}" for i in range(50))]})
+    (told,) = coding.check(many, coding.coding(["localization"]))
+    assert told.endswith(" and 42 more")
+
+
+def test_an_input_without_any_known_word_is_refused_with_those_that_are_known() -> None:
+    table = pd.DataFrame({"localization": ["Schulter", "Schulter", ""]})
+    with pytest.raises(UserError) as error:
+        coding.check(table, coding.coding(["localization"]))
+    said = str(error.value)
+    assert said.startswith(
+        "train.metadata names localization, but no training image has a value that is known; found: 'Schulter' (2); "
+        "allowed: ear, face, neck, "
+    )
+    assert all(word in said for words in coding.REGIONS.values() for word in words)
+    assert said.endswith("; or leave localization out")
+    for lacking in (table.assign(localization=""), pd.DataFrame({"image_id": ["I0"]})):
+        with pytest.raises(UserError, match="but no training image has one; leave localization out"):
+            coding.check(lacking, coding.coding(["localization"]))

@@ -208,6 +208,7 @@ def make(
 
     coded = coding.coding(train.metadata)
     known = coding.encode(inputs.split, coded)
+    # The stage has told more by coding.check; another code here would be another train_key.
     for name in coding.never_known(known[split.eq("train")], coded):
         raise errors.UserError(f"train.metadata names {name}, but no training image has one; leave {name} out")
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lesionbench.core.errors import UserError
+
 # Regions, not HAM10000's sites: clinics word the torso differently. "trunk" is from one camera to four fifths, and of
 # that 94 % of the images are nevi. By site, age, sex and site without any image gain 0.03 in the melanoma AUC on age
 # and sex, and nothing within a source; by region they gain as much as by site on images of other clinics.
@@ -28,6 +30,7 @@ Coding = Mapping[str, Mapping[str, Any]]
 # Chances that training hides one of the values of an image, and all of them. An image without any must be common,
 # because the image has to do alone in a cohort that has none.
 DROP_EACH, DROP_ALL = 0.1, 0.2
+SHOWN = 8  # words, of which there may be as many as images
 DRAW = 1  # tells this draw's seeds from those of the augmentation
 
 
@@ -82,6 +85,35 @@ def encode(table: pd.DataFrame, coded: Coding) -> np.ndarray:
 def never_known(known: np.ndarray, coded: Coding) -> list[str]:
     """The inputs that are missing in all rows of `encode`."""
     return [name for i, name in enumerate(coded) if not known[:, blocks(coded) == i].any()]
+
+
+def check(table: pd.DataFrame, coded: Coding) -> list[str]:
+    """A sentence for each input with values that count as missing, because its coding does not know them.
+
+    A word that the coding leaves out on purpose, such as "acral", is told as well: it counts as missing too.
+
+    Args:
+        table: training images, as for `encode`.
+        coded: input → its coding.
+
+    Raises:
+        UserError: for an input that is missing in all rows.
+    """
+    told = []
+    for name, how in coded.items():
+        known = encode(table, {name: how}).any(axis=1)
+        given = table[name] if name in table else pd.Series("", index=table.index)
+        words = given[~known].dropna().astype(str).str.strip()
+        counts = words[words.ne("")].value_counts()
+        some = ", ".join(f"{word!r} ({n:,})" for word, n in counts.head(SHOWN).items())
+        some += f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
+        allowed = "a number of years" if name == "age" else ", ".join(word for each in how.values() for word in each)
+        if not known.any():
+            found = f"a value that is known; found: {some}; allowed: {allowed}; or" if some else "one;"
+            raise UserError(f"train.metadata names {name}, but no training image has {found} leave {name} out")
+        if some:
+            told.append(f"{counts.sum():,} of {len(table):,} training images count as without {name}: {some}")
+    return told
 
 
 def drop(row: np.ndarray, of: np.ndarray, *seed: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def check(overrides: Sequence[str], name: str, path: str | Path = "params.yaml")
         path: params.yaml, which stays as it is.
 
     Raises:
-        UserError: as params.load does, or if an override is not in Hydra's grammar.
+        UserError: as params.load does, or if an override names no key or is not in Hydra's grammar.
     """
     return [_applied(each, name, Path(path)) for each in _grid(overrides)]
 
@@ -71,6 +71,8 @@ def _grid(overrides: Sequence[str]) -> Iterator[list[str]]:
     from hydra.errors import HydraException
 
     for override in overrides:
+        if not override.lstrip("+~").partition("=")[0]:
+            raise UserError(f"-S {override!r} names no key; allowed: -S KEY=VALUE, such as -S train.epochs=5")
         try:
             get_hydra_sweeps({"": [override]})
         except (DvcException, HydraException) as error:

@@ -50,7 +50,8 @@ def grad_cam(
 ) -> np.ndarray:
     """Grad-CAM of the given class of each image (Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74).
 
-    Of two classes, the difference of the logits is explained: it alone decides. The library pytorch-grad-cam is not
+    Of two classes, the difference of the image's logits is explained. It alone decides where there are no metadata;
+    with train.metadata, theirs is added to it, and the map does not show that part. The library pytorch-grad-cam is not
     used, because it subtracts each map's minimum, which moves energy to the map's peak. It also takes the gradients of
     all weights, which takes about three times as long.
 

@@ -120,8 +120,8 @@ def pool(
             found += [about | {"of": "folds"} | each for each in told]
             names = dict(zip(rows[FOLD].astype(int), rows["experiment"], strict=True))
             head = {key: about[key] for key in ("commit", "changed", "backbone")}
-            head = pd.DataFrame({**head, "experiment": pooled["fold"].map(names)}, pooled.index)
-            kept.setdefault(task, []).append(head.join(pooled))
+            head["experiment"] = pooled["fold"].map(names)
+            kept.setdefault(task, []).append(pd.DataFrame(head, pooled.index).join(pooled))
             if split == "test":
                 found += [about | {"of": "external"} | each for each in abroad(folds, setting)]
     made = pd.DataFrame(found).reindex(columns=COLUMNS)

@@ -103,7 +103,7 @@ def check(table: pd.DataFrame, coded: Coding) -> list[str]:
     for name, how in coded.items():
         known = encode(table, {name: how}).any(axis=1)
         given = table[name] if name in table else pd.Series("", index=table.index)
-        words = given[~known].dropna().astype(str).str.strip()
+        words = given.iloc[np.flatnonzero(~known)].dropna().astype(str).str.strip()
         counts = words[words.ne("")].value_counts()
         some = ", ".join(f"{word!r} ({n:,})" for word, n in counts.head(SHOWN).items())
         some += f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""

@@ -16,11 +16,12 @@ def main(task: str, backbone: str) -> None:
     from lesionbench import params, results
     from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
-    from lesionbench.networks import coding
+    from lesionbench.networks import coding, packaged
     from lesionbench.tracking import runs
 
     config = params.load("seed", "pixels", "train", "split.scheme")
     train = config.train.of(backbone)
+    train = train.model_copy(update={"weights": packaged.weights_of(backbone, train.weights)})
     machine.check(train)
     tasks.classes_of(task)
     root.bring("weights")

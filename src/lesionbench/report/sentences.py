@@ -11,6 +11,8 @@ from lesionbench.report.formats import excludes_zero, interval, number, value
 
 USE = "Research use only. Not a medical device."
 SPLITS = {"test": "test split", "val": "validation split"}
+# What a training began with.
+WEIGHTS = {"none": "random weights", "imagenet": "ImageNet weights"}
 NO_BREAK = Markup('<span class="nowrap">({})</span>')
 
 
@@ -82,6 +84,26 @@ def lead(task: str, evaluations: Mapping[str, Any], comparison: Mapping[str, Any
     external = evaluations[first.chosen]["external"]
     parts += [_elsewhere(cohort, scores, first.metric) for cohort, scores in external.items()]
     return Markup(" ").join(part for part in parts if part)
+
+
+def beginnings(trainings: Mapping[str, Any]) -> str:
+    """Which weights each backbone had before its training; "" where all had the same.
+
+    Args:
+        trainings: backbone → its training, with `weights`.
+    """
+    had: dict[str, list[str]] = {}
+    for backbone, run in trainings.items():
+        had.setdefault(weights(run["weights"]), []).append(backbone)
+    if len(had) < 2:
+        return ""
+    parts = "; ".join(f"{', '.join(backbones)} with {name}" for name, backbones in had.items())
+    return f"Not only the networks differ: training began for {parts}."
+
+
+def weights(name: str) -> str:
+    """Words for what a training began with: `none`, `imagenet`, or a file."""
+    return WEIGHTS.get(name, name)
 
 
 def _chosen(first: summary.Lead, count: int) -> Markup:

@@ -56,7 +56,7 @@ class Training(Numbers):
     monitor: Literal["average_precision", "roc_auc", "balanced_accuracy"] = fact(
         "what the best epoch is best in on val"
     )
-    weights: Text = fact("what the network began with: imagenet, none, or a file under weights/")
+    weights: Text = fact("what the network really began with: imagenet, none (random), or a file under weights/")
     dropout: float = share("share of the features that training dropped before the last layer")
     stochastic_depth: float = share("chance that training skipped the last block; earlier blocks had less")
     metadata: Maybe[list[Text]] = maybe("what the network saw beside the image: some of age, sex, localization")

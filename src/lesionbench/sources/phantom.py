@@ -36,10 +36,10 @@ PATIENTS: dict[str, tuple[float, int, str, str]] = {
 # Gains of R, G and B; blur (sigma in pixels); noise (standard deviation; white is 1); share of images with a dark rim.
 Camera = tuple[tuple[float, float, float], float, float, float]
 CAMERAS: dict[str, Camera] = {
-    "phantom_a": ((1.03, 0.97, 0.92), 0.4, 0.012, 0.1),
-    "phantom_b": ((0.96, 0.93, 1.04), 0.9, 0.008, 0.4),
+    "phantom_a": ((1.02, 0.97, 0.94), 0.4, 0.012, 0.05),
+    "phantom_b": ((0.97, 0.94, 1.01), 0.9, 0.008, 0.2),
 }
-EXTERNAL_CAMERA: Camera = ((0.93, 0.95, 0.80), 0.7, 0.015, 0.25)
+EXTERNAL_CAMERA: Camera = ((0.93, 0.95, 0.84), 0.7, 0.015, 0.15)
 
 
 def draw_dataset(folder: Path, lesions: int, seed: int) -> None:

@@ -17,6 +17,10 @@ PIGMENTS = ("melanin", "blood", "veil", "keratin")
 ABSORPTION = np.array([(0.36, 0.66, 0.88), (0.13, 0.78, 0.52), (0.75, 0.52, 0.30), (0.06, 0.22, 0.62)], np.float32)
 WHITE = np.array((0.96, 0.92, 0.90), np.float32)
 
+# The kind that a share of the lesions of a kind look like. Some melanomas and nevi cannot be told apart by looks, so a
+# good network is right in most cases and never in all, as on real images.
+TWINS = {"mel": ("nv", 0.1), "nv": ("mel", 0.04)}
+
 # Depth in pixels inside the outline (negative outside), and the amount of each pigment by name.
 Drawing = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -27,13 +31,14 @@ def draw_lesion(dx: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     Returns:
         The skin, RGB float32 (272, 352, 3), about 0 to 1, and the lesion's mask, uint8 (272, 352), 0 or 255.
     """
-    depth, pigments = KINDS[dx](rng)
+    twin, share = TWINS.get(dx, (dx, 0.0))
+    depth, pigments = KINDS[twin if rng.random() < share else dx](rng)
     none = np.zeros((ROWS, COLS), np.float32)
     amounts = [np.maximum(pigments.get(name, none), 0) for name in (*PIGMENTS, "white")]
     melanin, blood, veil, keratin, white = amounts
     fine = 0.03 * _noise(rng, 3)
-    melanin += np.float32(rng.uniform(0.05, 0.4)) + 0.05 * _noise(rng, 40) + 0.03 * _noise(rng, 12) + fine
-    blood += np.float32(rng.uniform(0.15, 0.5)) + 0.06 * _noise(rng, 30) + 0.04 * _noise(rng, 9) - fine
+    melanin += np.float32(rng.uniform(0.05, 0.2)) + 0.05 * _noise(rng, 40) + 0.03 * _noise(rng, 12) + fine
+    blood += np.float32(rng.uniform(0.2, 0.35)) + 0.06 * _noise(rng, 30) + 0.04 * _noise(rng, 9) - fine
     density = cv2.transform(cv2.merge([melanin, blood, veil, keratin]), ABSORPTION.T)
     image = np.float32(0.97) * cv2.exp(-density)
     image += np.minimum(white, 1)[..., None] * (WHITE - image)
@@ -113,27 +118,30 @@ def _vessels(rng: np.random.Generator, radius: float, trunks: int) -> np.ndarray
 
 
 def _nv(rng: np.random.Generator) -> Drawing:
-    """Nevus: round, brown and evenly built, with a net, with globules or plain."""
+    """Nevus: round, brown and evenly built, with a net, with globules or plain; some are atypical."""
+    # An atypical nevus is large, dark, uneven and lopsided, as an early melanoma is.
+    atypia = rng.uniform(0.3, 1) if rng.random() < 0.35 else 0
     edge = -rng.uniform(2, 6), rng.uniform(5, 14)
-    depth, inside = _shape(rng, rng.uniform(28, 66), rng.uniform(0.05, 0.35), rng.uniform(0.5, 4), edge)
+    radius, wobble = rng.uniform(40, 60) + 18 * atypia, rng.uniform(0.05, 0.25) + 0.2 * atypia
+    depth, inside = _shape(rng, radius, wobble, rng.uniform(0.5, 3) + 2 * atypia, edge)
     net, globules = rng.permutation([0.6, 0, 0]).tolist()[:2]
     tone = 0.7 + net * ramp(_cells(rng, rng.uniform(7, 10)), 0.25, 0.6) + 0.12 * _noise(rng, 10)
     tone += globules * _dots(rng, depth > 3, 90, 1.5, 3.5)
-    # A quarter of the nevi are uneven; otherwise two tones alone would give melanoma away.
-    tone += (0.45 if rng.random() < 0.25 else 0.1) * _noise(rng, 50)
+    tone += (0.1 + 0.3 * atypia) * _noise(rng, 50) + 0.8 * atypia * ramp(_noise(rng, 45), -0.5, 0.9)
     tone += rng.uniform(0, 0.4) * ramp(depth, 0, 45)
-    return depth, {"melanin": rng.uniform(0.7, 1.9) * inside * tone, "blood": inside * rng.uniform(0.1, 0.7)}
+    melanin = (rng.uniform(0.8, 1.5) + 0.6 * atypia) * inside * tone
+    return depth, {"melanin": melanin, "blood": inside * rng.uniform(0, 0.3)}
 
 
 def _mel(rng: np.random.Generator) -> Drawing:
-    """Melanoma: lopsided, frayed, brown to black, with blue-grey veil, white regression and dots at the rim."""
+    """Melanoma: large, lopsided, frayed, brown to black, with blue-grey veil, white regression and dots at the rim."""
     # A low grade is an early melanoma, which is nearly a nevus.
-    grade = rng.uniform(0.2, 1)
+    grade = rng.uniform(0, 1)
     edge = -3, rng.uniform(4, 9)
-    depth, inside = _shape(rng, rng.uniform(34, 72), 0.15 + 0.5 * grade, 2 + 6 * grade, edge)
+    depth, inside = _shape(rng, rng.uniform(48, 66) + 24 * grade, 0.15 + 0.5 * grade, 2 + 6 * grade, edge)
     patches = ramp(_noise(rng, 45) + 0.5 * _noise(rng, 15), -0.5, 0.9)
     net = ramp(_cells(rng, rng.uniform(7, 12)), 0.25, 0.6) * ramp(_noise(rng, 40), -0.4, 0.3)
-    melanin = inside * (rng.uniform(0.5, 1.1) + grade * 2.6 * patches + 0.5 * net + 0.2 * _noise(rng, 8))
+    melanin = inside * (rng.uniform(0.8, 1.5) + grade * 2.6 * patches + 0.5 * net + 0.2 * _noise(rng, 8))
     melanin += 1.6 * _dots(rng, np.abs(depth) < 7, int(25 * grade), 1.2, 3.2)
     veil = inside * ramp(_noise(rng, 50), 0.1, 0.8) * rng.uniform(0.5, 1.5) * grade
     white = inside * ramp(_noise(rng, 40), 0.7, 1.3) * rng.uniform(0, 0.6) * grade + 0.25 * veil
@@ -143,38 +151,38 @@ def _mel(rng: np.random.Generator) -> Drawing:
 
 def _bkl(rng: np.random.Generator) -> Drawing:
     """Benign keratosis: waxy, yellow to brown, with a sharp edge, white milia, dark plugs and furrows."""
-    depth, inside = _shape(rng, rng.uniform(30, 68), rng.uniform(0.1, 0.4), rng.uniform(1.5, 4), (-1, 2))
+    depth, inside = _shape(rng, rng.uniform(44, 76), rng.uniform(0.1, 0.4), rng.uniform(1.5, 4), (-1, 2))
     furrows = ramp(_cells(rng, rng.uniform(16, 26)) + 0.08 * _noise(rng, 9), 0.4, 0.62)
     plugs = _dots(rng, depth > 5, int(rng.integers(2, 16)), 1.8, 4)
     milia = inside * _dots(rng, depth > 5, int(rng.integers(3, 28)), 1.5, 3.6)
     melanin = inside * (0.8 + 0.25 * _noise(rng, 22) + rng.uniform(0.2, 0.8) * furrows)
-    melanin = rng.uniform(0.2, 1.4) * melanin + 1.8 * plugs
-    pigments = {"melanin": melanin, "keratin": inside * rng.uniform(0.2, 1.2)}
-    return depth, pigments | {"blood": inside * rng.uniform(0, 0.4), "white": 0.65 * milia}
+    melanin = rng.uniform(0.2, 1) * melanin + 1.8 * plugs
+    pigments = {"melanin": melanin, "keratin": inside * rng.uniform(0.6, 2)}
+    return depth, pigments | {"blood": inside * rng.uniform(0, 0.2), "white": 0.65 * milia}
 
 
 def _bcc(rng: np.random.Generator) -> Drawing:
     """Basal cell carcinoma: pink and translucent, with tree-like vessels, an ulcer and grey-blue nests."""
-    radius = rng.uniform(34, 66)
+    radius = rng.uniform(52, 78)
     depth, inside = _shape(rng, radius, rng.uniform(0.1, 0.4), rng.uniform(2, 5), (-4, 8))
     vessels = ramp(depth, -12, 2) * _vessels(rng, radius, int(rng.integers(3, 7)))
     ulcer = inside * ramp(_noise(rng, 26), 0.9, 1.3) * (rng.random() < 0.67)
-    nests = cv2.GaussianBlur(_dots(rng, depth > 6, int(rng.integers(0, 8)), 3, 8), (0, 0), 1.5)
+    nests = cv2.GaussianBlur(_dots(rng, depth > 6, int(rng.integers(5, 14)), 5, 11), (0, 0), 2)
     blood = inside * (rng.uniform(0.3, 0.8) + 0.12 * _noise(rng, 20)) + 1.3 * vessels + 1.6 * ulcer
-    shine = inside * (rng.uniform(0.1, 0.3) + 0.4 * ramp(_noise(rng, 18), 0.8, 1.4))
+    shine = inside * (rng.uniform(0.2, 0.4) + 0.4 * ramp(_noise(rng, 18), 0.8, 1.4))
     white = shine * (1 - vessels) * (1 - ulcer)
     pigments = {"blood": blood, "melanin": 0.7 * ulcer, "keratin": 0.8 * ulcer, "white": white}
-    return depth, pigments | {"veil": rng.uniform(0.5, 1.3) * nests}
+    return depth, pigments | {"veil": rng.uniform(0.9, 1.5) * nests + 0.12 * inside}
 
 
 def _akiec(rng: np.random.Generator) -> Drawing:
     """Actinic keratosis: a red net around pale follicles (a strawberry), ill-defined, scaly, a little brown."""
-    depth, inside = _shape(rng, rng.uniform(42, 76), rng.uniform(0.2, 0.5), rng.uniform(5, 10), (-10, 14))
+    depth, inside = _shape(rng, rng.uniform(56, 86), rng.uniform(0.2, 0.5), rng.uniform(5, 10), (-10, 14))
     cells = _cells(rng, rng.uniform(11, 16))
-    blood = inside * (rng.uniform(0.4, 0.9) + 0.6 * ramp(cells, 0.2, 0.55) + 0.3 * _noise(rng, 14))
+    blood = inside * (rng.uniform(0.7, 1.1) + 0.6 * ramp(cells, 0.2, 0.55) + 0.3 * _noise(rng, 14))
     follicles = inside * (1 - ramp(cells, 0.08, 0.25))
     scale = inside * ramp(_noise(rng, 22) + 0.6 * _noise(rng, 4), 0.6, 1.3)
-    brown = rng.uniform(0.2, 1.1) * inside * ramp(_noise(rng, 30), 0.1, 1.2)
+    brown = rng.uniform(0.1, 0.5) * inside * ramp(_noise(rng, 30), 0.1, 1.2)
     brown += 0.5 * _dots(rng, depth > 4, 15, 1, 2.2)
     pigments = {"blood": blood, "melanin": brown, "keratin": 0.5 * follicles + 0.7 * scale}
     return depth, pigments | {"white": 0.35 * follicles + 0.6 * scale}
@@ -182,23 +190,23 @@ def _akiec(rng: np.random.Generator) -> Drawing:
 
 def _df(rng: np.random.Generator) -> Drawing:
     """Dermatofibroma: a brown ring of fine net that fades outwards, with a streaked white scar in its middle."""
-    radius = rng.uniform(30, 60)
+    radius = rng.uniform(46, 66)
     depth, inside = _shape(rng, radius, rng.uniform(0.05, 0.3), rng.uniform(1, 4), (-12, 16))
     scar = ramp(depth + 3 * _noise(rng, 9), 0.35 * radius, 0.7 * radius)
     net = ramp(_cells(rng, rng.uniform(7, 9)), 0.2, 0.6)
     melanin = inside * (1 - 0.9 * scar) * rng.uniform(0.6, 1.4) * (0.5 + 0.8 * net + 0.15 * _noise(rng, 20))
     streaks = scar * (1 - ramp(np.abs(_noise(rng, 9)), 0.05, 0.25))
-    white = rng.uniform(0.2, 0.6) * scar + 0.35 * streaks
-    blood = rng.uniform(0.1, 0.8) * inside * (1 - 0.5 * scar)
+    white = rng.uniform(0.5, 0.8) * scar + 0.35 * streaks
+    blood = rng.uniform(0, 0.3) * inside * (1 - 0.5 * scar)
     return depth, {"melanin": melanin, "blood": blood, "white": white}
 
 
 def _vasc(rng: np.random.Generator) -> Drawing:
     """Vascular lesion: red to purple lakes of blood with pale walls between them and a sharp edge."""
-    depth, inside = _shape(rng, rng.uniform(24, 56), rng.uniform(0.1, 0.4), rng.uniform(1, 5), (-2, 3))
+    depth, inside = _shape(rng, rng.uniform(44, 68), rng.uniform(0.1, 0.4), rng.uniform(1, 5), (-2, 3))
     lakes = 1 - ramp(_cells(rng, rng.uniform(10, 20)) + 0.06 * _noise(rng, 6), 0.38, 0.6)
-    blood = inside * (rng.uniform(0.5, 1.1) + rng.uniform(0.4, 1.3) * lakes * (1 + 0.3 * _noise(rng, 20)))
-    purple = inside * lakes * rng.uniform(0, 0.9) * ramp(_noise(rng, 25), -0.8, 0.8)
+    blood = inside * (rng.uniform(1.2, 1.8) + rng.uniform(0.6, 1.3) * lakes * (1 + 0.3 * _noise(rng, 20)))
+    purple = inside * lakes * rng.uniform(0.3, 1.2) * ramp(_noise(rng, 25), -0.8, 0.8)
     return depth, {"blood": blood, "veil": purple, "white": 0.15 * inside * (1 - lakes)}
 
 

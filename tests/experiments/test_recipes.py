@@ -130,7 +130,10 @@ def test_what_is_typed_overrides_the_recipe_and_a_grid_is_checked_whole(folder: 
         ("trian: {epochs: 3}", "trian: unknown key; did you mean train?"),
         ("tasks: []", "tasks: found []: should have at least 1 item"),
         ("train: {overrides: {resnet50: {epochz: 3}}}", "overrides.resnet50.epochz: unknown key; did you mean epochs?"),
-        ("train: {weights: file.pt}", "train.weights: found 'file.pt': allowed: imagenet, none, weights/<file>"),
+        (
+            "train: {weights: file.pt}",
+            "train.weights: found 'file.pt': allowed: packaged, imagenet, none, weights/<file>",
+        ),
         ("seed: {a: 3}", "seed: should be a valid integer"),
         ("report: {title: '${x}'}", "own.yaml: Interpolation key 'x' not found"),
         ("- 1", "own.yaml holds no keys; write those of params.yaml that differ"),

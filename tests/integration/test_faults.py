@@ -273,7 +273,12 @@ CASES = [
     bad_params(
         "a missing key", params(lambda t: t.replace("  phantom_lesions: 360", "")), "dataset.phantom_lesions: key"
     ),
-    bad_params("learning_rate: '1e-3'", params(lambda t: t.replace("0.001  ", "'1e-3' ")), "'1e-3'", "write 0.001"),
+    bad_params(
+        "learning_rate: '1e-3'",
+        params(lambda t: t.replace("learning_rate: 0.001", "learning_rate: '1e-3'")),
+        "'1e-3'",
+        "write 0.001",
+    ),
     bad_params("not YAML", params(lambda t: t.replace("- melanoma", "- [melanoma")), "not valid YAML, line"),
     bad_params("a tab", params(lambda t: t.replace("  source:", "\tsource:")), "not valid YAML, line", "tab"),
     bad_params("a key twice", params(lambda t: t + "seed: 7\n"), "the key seed stands here for the second time"),

@@ -10,7 +10,7 @@ from typing import Any
 import drawn_results
 import pandas as pd
 import pytest
-from mini_pipeline import BACKBONE, TASK, copy, dump_yaml, mini_params
+from mini_pipeline import BACKBONE, TASK, copy, dump_yaml, mini_params, read_yaml
 
 from lesionbench.core import files
 from lesionbench.core.tasks import CLASSES
@@ -38,7 +38,7 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
             table = drawn_results.draw(i, task)
             table = table if opened else drawn_results.sealed(table)
             files.write_csv(tmp_path / f"data/predictions/{task}/{backbone}.csv", table)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    dump_yaml(read_yaml(ROOT / "params.yaml") | {"backbones": [*drawn_results.BACKBONES]}, tmp_path / "params.yaml")
     shutil.copy(ROOT / "metrics/split.json", tmp_path / "metrics")
     run(tmp_path, "compare.py", "melanoma")
     found: dict[str, Any] = files.read_json(tmp_path / "metrics/compare/melanoma.json")

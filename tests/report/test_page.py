@@ -187,7 +187,7 @@ def test_training_and_operating_points_are_told(made: Made, backbones: list[str]
         point = {"threshold": 0.123, "sensitivity": 0.75, "specificity": 0.625, "precision": 0.5, "npv": None}
         part["operating_points"]["sensitivity_0.9"] = {**point, "sensitivity_ci": [0.7, 0.8]}
     shown = Page(render(made))
-    assert shown.row(name, "23.5 M")[3:8] == ["0.20", "0.00", "4,012", "3", "2"]
+    assert shown.row(name, "23.5 M")[2:8] == ["random weights", "0.20", "0.00", "4,012", "3", "2"]
     assert shown.row(name, "0.123")[1:] == ["0.9", "0.123", *["0.7500.700–0.800", "0.625", "0.500", "–"] * len(parts)]
 
 

@@ -88,6 +88,15 @@ def test_facts_count_in_plain_english(cohorts: int, tasks: int, backbones: int, 
     assert found == f"Dataset <strong>{ESCAPED}</strong>: {text}"
 
 
+def test_what_trainings_began_with_is_told_where_it_differs() -> None:
+    """Weights from a package, from a file and at random are no fair comparison of networks alone."""
+    began = {"a": {"weights": "imagenet"}, "b": {"weights": "none"}, "c": {"weights": "none"}}
+    text = "Not only the networks differ: training began for a with ImageNet weights; b, c with random weights."
+    assert sentences.beginnings(began) == text
+    assert sentences.beginnings({"b": began["b"], "c": began["c"]}) == ""
+    assert "b with weights/own.pth." in sentences.beginnings({"a": began["a"], "b": {"weights": "weights/own.pth"}})
+
+
 def test_lead_of_several_backbones() -> None:
     """The one that val chose is named with its score on test, and how it differs there from the next on val."""
     evaluations = {"a": evaluation(0.81, 0.7), NASTY: evaluation(0.82, 0.37, [0.31, 0.47])}

@@ -164,3 +164,20 @@ def test_the_learning_curves_have_a_line_a_backbone_and_loss() -> None:
     left, right = curves.draw_learning({"a": history, "b": history[:2]}, "roc_auc", "Melanoma").axes
     assert [len(line.get_xdata()) for line in left.get_lines()] == [3, 3, 2, 2]
     assert [list(line.get_xdata()) for line in right.get_lines()] == [[1, 2, 3], [1, 2]]
+
+
+@pytest.mark.parametrize("losses", [(2.1, 0.4, 0.3), (300.0, 4.0, 0.9), (1.3, 1.2, 1.1)])
+def test_losses_are_read_off_as_plain_numbers(losses: tuple[float, ...]) -> None:
+    history = [{"epoch": n, "train_loss": x, "val_loss": x, "val_roc_auc": 0.5} for n, x in enumerate(losses)]
+    figure = curves.draw_learning({"a": history}, "roc_auc", "Melanoma")
+    figure.draw_without_rendering()
+    loss = figure.axes[0].yaxis
+    low, high = sorted(loss.get_view_interval())
+    shown = [
+        label.get_text()
+        for label, x in zip(loss.get_ticklabels(), loss.get_majorticklocs(), strict=True)
+        if low <= x <= high
+    ]
+    assert len(shown) >= 2
+    assert all(float(text) > 0 for text in shown)
+    assert not any(label.get_text() for label in loss.get_ticklabels(minor=True))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lesionbench import figures
 from lesionbench.core.tasks import melanoma_column, numbers
@@ -247,6 +247,9 @@ def draw_learning(histories: Mapping[str, Sequence[Mapping[str, float]]], monito
         right.plot(epochs, [row[f"val_{monitor}"] for row in rows], color=colour, linestyle="-", marker=".")
     # A network with random weights can start at a loss of hundreds; a linear axis would flatten the later epochs.
     left.set(xlabel="epoch", ylabel="loss (train dashed, val solid)", title=f"{title}: loss", yscale="log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")  # Matplotlib's own labels are formulas, which the style shows as typed
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.set(xlabel="epoch", ylabel=f"val {METRICS[monitor].label}", title=f"{title}: monitor")
     for ax in (left, right):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -20,7 +20,11 @@ AutoOrCount = Literal["auto"] | Count
 AutoOrShare = Literal["auto"] | Share
 Task = Literal["melanoma", "diagnosis"]
 Backbone = Annotated[
-    str, Field(pattern=r"^(resnet50|inception_v3|efficientnet_b4|efficientnet_lite[012]|timm:[A-Za-z0-9_.]+)$")
+    str,
+    Field(
+        pattern=r"^(resnet50|inception_v3|efficientnet_b4|efficientnet_lite0|efficientnet_lite1|efficientnet_lite2|"
+        r"timm:[A-Za-z0-9_.]+)$"
+    ),
 ]
 
 

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data
+from benchmarks.ingredients import BASE
 from lesionbench import figures
 from lesionbench.core.files import read_csv, write_csv
 from lesionbench.core.metadata import INPUTS
 from lesionbench.core.tasks import classes_of
-from lesionbench.evidence import decisions, leak_cost, predictions
+from lesionbench.evidence import leak_cost, predictions
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.metrics import lesions_behind
 from lesionbench.networks import coding
@@ -43,10 +44,8 @@ def rival(split: pd.DataFrame) -> pd.DataFrame:
 
 
 def _decided(rows: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:
-    classes = classes_of(TASK)
     table, *_ = predictions.calibrate(rows, logits, TASK)
-    p, prior = predictions.probabilities(table, classes), predictions.prior(table, classes)
-    return table.assign(called=decisions.decide(p, "balanced", prior, None))
+    return predictions.decided(table, TASK, "balanced")
 
 
 def parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -73,10 +72,8 @@ def measure(
     found = []
     for metric in shown:
         by_seed = np.array([b[metric] - a[metric] for a, b in zip(*scores, strict=True)])
-        positive = labels == "mel"
-        behind = lesions_behind(metric, labels, lesions, free)
-        if metric == "melanoma_roc_auc":
-            behind = min(draws.count(positive), draws.count(~positive))
+        melanoma = metric == "melanoma_roc_auc"
+        behind = draws.fewer(labels == "mel") if melanoma else lesions_behind(metric, labels, lesions, free)
         told = draws.score("difference", by_seed.mean(axis=0), behind)
         low, high = told.get("difference_ci") or (np.nan, np.nan)
         of_base = float(np.mean([a[metric][0] for a in scores[0]]))
@@ -91,14 +88,14 @@ def _how(part: str) -> tuple[bool, tuple[str, ...]]:
     return outside, ELSEWHERE if outside else SHOWN
 
 
-def compare(folder: Path, split_name: str, names: list[str]) -> pd.DataFrame:
-    """All differences on one split: an ingredient against the base of the same seeds."""
+def compare(folder: Path, split_name: str, ingredients: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """All differences on one split: an ingredient (name → changes) against the base of the same seeds."""
     split, rows = read_csv(folder / f"split-{split_name}.csv"), []
     stored = {
         name: {path.stem: path for path in sorted((folder / "out" / name).glob(f"{split_name}-*.npz"))}
-        for name in names
+        for name in (BASE, *ingredients)
     }
-    base = {seed: parts(read(split, path)) for seed, path in stored["base"].items()}
+    base = {seed: parts(read(split, path)) for seed, path in stored[BASE].items()}
     first, *others = base
     rivals = {
         NO_IMAGE: parts(rival(split)),
@@ -108,11 +105,11 @@ def compare(folder: Path, split_name: str, names: list[str]) -> pd.DataFrame:
         for part in base[first]:
             for found in measure([base[first][part]], [own[part]], *_how(part)):
                 rows.append({"split": split_name, "ingredient": name, "part": part, "seeds": 1, **found})
-    for name in names[1:]:
+    for name, changes in ingredients.items():
         seeds = [seed for seed in stored[name] if seed in base]
         own = {seed: parts(read(split, stored[name][seed])) for seed in seeds}
         for part in base[seeds[0]] if seeds else ():
-            if "hair" in name and part == COHORT:
+            if "hair.method" in changes and part == COHORT:
                 continue  # its small copies keep their hair
             pairs = [base[seed][part] for seed in seeds], [own[seed][part] for seed in seeds]
             for found in measure(*pairs, *_how(part)):
@@ -148,8 +145,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
 
 def write(folder: Path, spec: dict[str, Any]) -> None:
     """Write docs/ingredients.csv and docs/ingredients.svg, and print the main columns as Markdown."""
-    names = ["base", *spec["ingredients"]]
-    table = pd.concat([compare(folder, split_name, names) for split_name in spec["splits"]])
+    table = pd.concat([compare(folder, split_name, spec["ingredients"]) for split_name in spec["splits"]])
     write_csv("docs/ingredients.csv", table.round(4))
     home = table[table["split"].eq(spec["splits"][0]) & table["ingredient"].ne(NO_IMAGE)]
     size, epochs, seeds = spec["base"]["pixels.size"], spec["base"]["train.epochs"], home["seeds"].max()

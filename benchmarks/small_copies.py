@@ -11,7 +11,6 @@ image_id, lesion_id, dx, age, sex and localization. Trainings there differ sligh
 
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -69,18 +68,13 @@ def pack(folder: Path, *cohorts: str) -> None:
         if size > PART:
             archive.close()
     archive.close()
-    for path in found(folder):
+    for path in sorted(folder.glob("part-*.zip")):
         print(f"{path} {path.stat().st_size / 2**20:.1f} MiB")
-
-
-def found(folder: Path) -> Iterator[Path]:
-    """The parts in a folder."""
-    return iter(sorted(folder.glob("part-*.zip")))
 
 
 def unpack(folder: Path, target: str) -> None:
     """Write images/, hairless/ and the tables into `target`."""
-    for path in found(folder):
+    for path in sorted(folder.glob("part-*.zip")):
         with zipfile.ZipFile(path) as archive:
             archive.extractall(target)
 

@@ -15,7 +15,7 @@ def main() -> None:
     from lesionbench.core import errors, files
     from lesionbench.experiments import own
     from lesionbench.networks import model_file
-    from lesionbench.tracking import runs, store
+    from lesionbench.tracking import names, runs, store
 
     config = params.load()
     raw = files.read_yaml("params.yaml")
@@ -38,7 +38,7 @@ def main() -> None:
             if not own.is_own(lock, raw, str(paths[1])):
                 print(f"{task} {backbone}: trained or scored with other parameters than now; `dvc repro` mends that")
                 continue
-            tracked = {**params.of_data(config), **described["settings"], "leaky": evaluated.leaky}
+            tracked = {**names.of_data(config), **described["settings"], "leaky": evaluated.leaky}
             try:
                 runs.bring_up_to_date(dataset, model, tracked, trained.plain(), evaluated.plain())
             except Exception as error:

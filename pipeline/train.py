@@ -17,7 +17,7 @@ def main(task: str, backbone: str) -> None:
     from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
     from lesionbench.networks import coding, packaged
-    from lesionbench.tracking import runs
+    from lesionbench.tracking import names, runs
 
     config = params.load("seed", "pixels", "train", "split.scheme")
     train = config.train.of(backbone)
@@ -31,7 +31,7 @@ def main(task: str, backbone: str) -> None:
     key, code = finished.train_key(inputs), meaning.of(finished.CACHED)
     checkpoints, entry = cache.folder("train") / key, finished.entry(key)
     model, scores = Path(f"models/{task}/{backbone}.safetensors"), Path(f"metrics/train/{task}/{backbone}.json")
-    tracked = {**params.of_data(config), **inputs.settings, "leaky": config.leaky}
+    tracked = {**names.of_data(config), **inputs.settings, "leaky": config.leaky}
     nodes = config.train.num_nodes
     first = process.first_process(nodes)
     # Here and not in the training, whose results are kept under a hash of its code.

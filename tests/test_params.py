@@ -262,16 +262,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         params.load(path=tmp_path / "params.yaml")
 
 
-def test_what_the_data_were_made_with_is_one_flat_list(tmp_path: Path, raw: dict[str, Any]) -> None:
-    changed = change(raw, "dataset.mirror", "http://user:password@host")
-    del changed["split"]
-    found = params.of_data(load(tmp_path, changed, "train"))
-    assert found["hair.method"] == raw["hair"]["method"]
-    assert found["augment.brightness"] == [0.8, 1.2]
-    assert "password" not in str(found)
-    assert not [name for name in found if name.startswith(("split.", "train."))]
-
-
 @pytest.mark.parametrize(("scheme", "leaky"), [("lesion", False), ("image", True)])
 def test_a_split_by_image_leaks(tmp_path: Path, raw: dict[str, Any], scheme: str, leaky: bool) -> None:
     assert load(tmp_path, change(raw, "split.scheme", scheme), "split.scheme").leaky is leaky

@@ -282,20 +282,6 @@ def check_machine(config: Params) -> None:
         machine.check(config.train)
 
 
-def of_data(config: Params) -> dict[str, Any]:
-    """Parameters of the data by dotted name, such as "hair.method", to tell runs apart in MLflow.
-
-    Sections that this stage's params.yaml lacks are left out. So is dataset.mirror, which may contain a password.
-    """
-    return {
-        f"{section}.{key}": value
-        for section in ("dataset", "duplicates", "split", "hair", "augment")
-        if section in config.model_fields_set
-        for key, value in getattr(config, section).model_dump().items()
-        if key != "mirror"
-    }
-
-
 def _wanted(missing: str, keys: tuple[str, ...]) -> bool:
     return any(f"{missing}.".startswith(f"{key}.") or f"{key}.".startswith(f"{missing}.") for key in keys)
 

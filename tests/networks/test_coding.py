@@ -69,7 +69,10 @@ def test_no_metadata_have_no_columns() -> None:
 
 def test_an_input_that_no_row_has_is_named() -> None:
     table = pd.DataFrame({"age": [50.0, np.nan], "sex": ["", ""]})
-    assert coding.never_known(coding.encode(table, ALL), ALL) == ["sex", "localization"]
+    assert not coding.check(table, coding.coding(["age"]))
+    for name in ("sex", "localization"):
+        with pytest.raises(UserError, match=f"names {name}, but no training image has one"):
+            coding.check(table, coding.coding([name]))
 
 
 def test_training_hides_as_often_as_told() -> None:

@@ -1,9 +1,13 @@
 """Names and values that MLflow would refuse or cut."""
 
+from pathlib import Path
+
 import pytest
+from mini_pipeline import dump_yaml, read_yaml
 from mlflow.utils.validation import _validate_metric_name, _validate_param
 
-from lesionbench.tracking.names import safe, shortened
+from lesionbench import params
+from lesionbench.tracking.names import of_data, safe, shortened
 
 ODD = [
     "derm7pt (clinic)",
@@ -48,3 +52,15 @@ def test_long_values_are_cut_and_stay_apart() -> None:
     assert one.endswith(f"... (9001 letters, SHA-256 {one[-17:-1]})")
     assert _validate_param("dataset.external", one).value == one
     assert shortened("['a']") == "['a']"
+
+
+def test_what_the_data_were_made_with_is_one_flat_list(root: Path, tmp_path: Path) -> None:
+    raw = read_yaml(root / "params.yaml")
+    raw["dataset"]["mirror"] = "http://user:password@host"
+    del raw["split"]
+    dump_yaml(raw, tmp_path / "params.yaml")
+    found = of_data(params.load("train", path=tmp_path / "params.yaml"))
+    assert found["hair.method"] == raw["hair"]["method"]
+    assert found["augment.brightness"] == [0.8, 1.2]
+    assert "password" not in str(found)
+    assert not [name for name in found if name.startswith(("split.", "train."))]

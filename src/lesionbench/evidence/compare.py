@@ -56,8 +56,8 @@ def part(table: pd.DataFrame, task: str, section: "Evaluate", split: str) -> pd.
         section: params.yaml's section evaluate, which says the rule.
         split: "val" or "test".
     """
-    called = predictions.called(table, task, section)
-    return table.assign(called=called)[table["split"].eq(split)].reset_index(drop=True)
+    decided = predictions.decided(table, task, section.decision, predictions.cost_of(task, section))
+    return decided[table["split"].eq(split)].reset_index(drop=True)
 
 
 def score(table: pd.DataFrame, classes: Sequence[str], draws: Draws) -> dict[str, np.ndarray]:

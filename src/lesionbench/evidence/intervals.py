@@ -84,6 +84,10 @@ class Draws:
         """Number of lesions with one of `rows`, bool (n,)."""
         return len(np.unique(self.lesion[rows]))
 
+    def fewer(self, positive: np.ndarray) -> int:
+        """Number of lesions of the rarer of two kinds, `positive` and the rest, on which their ROC AUC rests."""
+        return min(self.count(positive), self.count(~positive))
+
     def score(
         self, name: str, values: np.ndarray, fewest: int, low: float = -np.inf, high: float = np.inf
     ) -> dict[str, float | list[float] | None]:

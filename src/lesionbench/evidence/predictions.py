@@ -81,9 +81,16 @@ def cost_of(task: str, section: "Evaluate") -> np.ndarray | None:
 
 def called(table: pd.DataFrame, task: str, section: "Evaluate") -> np.ndarray:
     """Class numbers that evaluate.decision names, int (n,), for a table with val's rows from `calibrate`."""
+    return decided(table, task, section.decision, cost_of(task, section))["called"].to_numpy()
+
+
+def decided(table: pd.DataFrame, task: str, rule: str, cost: np.ndarray | None = None) -> pd.DataFrame:
+    """A table with val's rows from `calibrate`, and a column `called`: the class number that a rule names.
+
+    `rule` and `cost` are those of `decisions.decide`.
+    """
     classes = tasks.classes_of(task)
-    shares = prior(table, classes)
-    return decisions.decide(probabilities(table, classes), section.decision, shares, cost_of(task, section))
+    return table.assign(called=decisions.decide(probabilities(table, classes), rule, prior(table, classes), cost))
 
 
 def drawn_freely(part: str, held_out: bool, patients: bool) -> bool:

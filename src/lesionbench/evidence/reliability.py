@@ -114,7 +114,7 @@ def evaluate(p: np.ndarray, positive: np.ndarray, draws: Draws) -> dict[str, Any
             the split sets it, and the others are on condition of it.
     """
     total = draws.weights.sum(axis=1)
-    fewest = min(draws.count(positive), draws.count(~positive))
+    fewest = draws.fewer(positive)
     every = draws.count(np.ones(len(p), bool)) if draws.free else fewest
     intercept, slope = recalibrate(p, positive, draws.weights)
     prevalence = draws.share("prevalence", positive, np.ones(len(p), bool))

@@ -219,7 +219,7 @@ def score(table: pd.DataFrame, prior: np.ndarray, draws: Draws, setting: Setting
     told = metrics.score(found, called, labels, len(classes), draws)
     positive = labels == column
     areas = weighted_roc_auc(p[:, column], positive, draws.weights)
-    return told | draws.score(MELANOMA, areas, min(draws.count(positive), draws.count(~positive)), 0, 1)
+    return told | draws.score(MELANOMA, areas, draws.fewer(positive), 0, 1)
 
 
 def at_home(

@@ -11,10 +11,8 @@ import pandas as pd
 
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import TEXT
-from lesionbench.core.tasks import classes_of
-from lesionbench.evidence.decisions import decide
 from lesionbench.evidence.names import ENSEMBLE, HEADLINE
-from lesionbench.evidence.predictions import prior, probabilities
+from lesionbench.evidence.predictions import decided
 from lesionbench.experiments.own import is_own
 
 METRICS = ("roc_auc", "balanced_accuracy", "average_precision", "recall", "log_loss")
@@ -119,9 +117,7 @@ def read_predictions(revision: str, task: str, backbone: str, rule: str, split: 
     cost = read_cost(revision, task) if rule == "cost" else None
     if table is None or (rule == "cost" and cost is None):
         return None
-    classes = classes_of(task)
-    called = decide(probabilities(table, classes), rule, prior(table, classes), cost)
-    return table.assign(called=called)[table["split"].eq(split)].reset_index(drop=True)
+    return decided(table, task, rule, cost)[table["split"].eq(split)].reset_index(drop=True)
 
 
 def predictions_path(task: str, backbone: str) -> str:

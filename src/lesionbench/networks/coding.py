@@ -82,11 +82,6 @@ def encode(table: pd.DataFrame, coded: Coding) -> np.ndarray:
     return np.hstack(columns).astype(np.float32)
 
 
-def never_known(known: np.ndarray, coded: Coding) -> list[str]:
-    """The inputs that are missing in all rows of `encode`."""
-    return [name for i, name in enumerate(coded) if not known[:, blocks(coded) == i].any()]
-
-
 def check(table: pd.DataFrame, coded: Coding) -> list[str]:
     """A sentence for each input with values that count as missing, because its coding does not know them.
 

@@ -3,6 +3,10 @@
 import hashlib
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lesionbench.params import Params
 
 LONGEST_VALUE = 6000  # letters of a parameter's value
 LONGEST_NAME = 150  # letters of a cohort or dataset; MLflow allows 250 with the metric behind it
@@ -29,3 +33,17 @@ def shortened(value: str) -> str:
         return value
     told = f"... ({len(value)} letters, SHA-256 {hashlib.sha256(value.encode()).hexdigest()[:16]})"
     return value[: LONGEST_VALUE - len(told)] + told
+
+
+def of_data(config: "Params") -> dict[str, Any]:
+    """Parameters of the data by dotted name, such as "hair.method", to tell runs apart in MLflow.
+
+    Sections that this stage's params.yaml lacks are left out. So is dataset.mirror, which may contain a password.
+    """
+    return {
+        f"{section}.{key}": value
+        for section in ("dataset", "duplicates", "split", "hair", "augment")
+        if section in config.model_fields_set
+        for key, value in getattr(config, section).model_dump().items()
+        if key != "mirror"
+    }

@@ -17,7 +17,7 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import compare, curves, names, predictions
+    from lesionbench.evidence import compare, curves, deployment, names, predictions
     from lesionbench.tracking import runs
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
@@ -32,7 +32,8 @@ def main(task: str) -> None:
     compare.check_alike(every)
     lesion = results.read(results.Split, "metrics/split.json").lesion
     options: dict[str, Any] = {"free_test": free, "lesion": lesion}
-    found: dict[str, Any] = {"leaky": config.leaky, "chosen": compare.choose(task, evaluations)}
+    chosen = compare.choose(task, evaluations)
+    found: dict[str, Any] = {"leaky": config.leaky, "chosen": chosen}
     scores = dict(evaluations)
     if len(every) > 1:
         every[names.ENSEMBLE], temperature, biases = compare.ensemble(every, task)
@@ -42,6 +43,9 @@ def main(task: str) -> None:
     if task == "melanoma" and "diagnosis" in config.tasks:
         tables = {b: files.read_csv(f"data/predictions/diagnosis/{b}.csv") for b in backbones}
         found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
+    points = {name: each["threshold"] for name, each in evaluations[chosen]["val"].get("operating_points", {}).items()}
+    used, swept, decision_curves = deployment.deploy(every[chosen], task, section, points, config.seed, **options)
+    found["deployment"] = {"backbone": chosen, **used}
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
     free = predictions.drawn_freely(split, free, lesion != "group_id")
@@ -54,6 +58,8 @@ def main(task: str) -> None:
     drawn["learning"] = curves.draw_learning(
         {b: each["history"] for b, each in trainings.items()}, config.train.monitor, f"Training for {task}"
     )
+    drawn["decision_curves"] = decision_curves
+    files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))

@@ -35,6 +35,8 @@ def main() -> None:
             "tasks": tasks,
             "figures": {**figures, "leak.svg": inputs.data_uri(docs / "leak.svg")},
             "leak": inputs.read_leak(docs / "leak.csv"),
+            "latency": inputs.read_latency(docs / "latency.csv"),
+            "thresholds": {t: inputs.read_thresholds(reports / "compare" / t / "thresholds.csv") for t in config.tasks},
             "resamples": {name: getattr(config, name).bootstrap for name in ("evaluate", "compare", "explain")},
             "parameters": parameters.sections(Path("params.yaml").read_text(encoding="utf-8")),
             "versions": page.versions(),

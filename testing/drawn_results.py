@@ -11,7 +11,7 @@ from scores import draw_predictions
 
 from lesionbench import results
 from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import compare, predictions
+from lesionbench.evidence import compare, deployment, predictions
 from lesionbench.evidence.names import ENSEMBLE
 
 BACKBONES = ("inception_v3", "resnet50", "efficientnet_b4")
@@ -69,9 +69,13 @@ def _made(opened: bool) -> str:
         together = compare.ensemble(drawn[task], task)[0]
         shown = {b: compare.part(table, task, section, split) for b, table in drawn[task].items()}
         shown[ENSEMBLE] = compare.part(together, task, section, split)
+        chosen = compare.choose(task, evaluations)
+        points = {name: each["threshold"] for name, each in evaluations[chosen]["val"]["operating_points"].items()}
+        used, *_ = deployment.deploy(drawn[task][chosen], task, section, points, 1)
         made[f"compare/{task}"] = {
             "split": split,
-            "chosen": compare.choose(task, evaluations),
+            "chosen": chosen,
+            "deployment": {"backbone": chosen, **used},
             "differences": compare.paired_differences(shown, classes, 20, 1),
             "ensemble": evaluated(together, task),
             "leaky": False,

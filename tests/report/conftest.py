@@ -17,6 +17,10 @@ from lesionbench.core.tasks import CLASSES
 from lesionbench.report import inputs
 
 Made = dict[str, Any]
+THRESHOLDS = """threshold,sensitivity,specificity,sensitivity_low,sensitivity_high,specificity_low,specificity_high,part
+0.1,0.9,0.8,0.85,0.95,0.78,0.82,test
+0.2,,,,,,,test
+"""
 Render = Callable[..., str]
 
 
@@ -71,6 +75,9 @@ def render(
             write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
         for name in inputs.figure_paths(list(CLASSES), backbones):
             write(tmp_path / "reports" / name, f"<svg>{name}</svg>")
+        for task in CLASSES:
+            write(tmp_path / "reports" / "compare" / task / "thresholds.csv", THRESHOLDS)
+        write(tmp_path / "docs" / "latency.csv", (root / "docs" / "latency.csv").read_text(encoding="utf-8"))
         write(tmp_path / "docs" / "leak.svg", "<svg>leak.svg</svg>")
         write(tmp_path / "docs" / "leak.csv", leak)
         write(tmp_path / "params.yaml", text)

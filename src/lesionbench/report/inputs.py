@@ -21,7 +21,7 @@ EDA = (
     *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
     *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
 )
-COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning")
+COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning", "decision_curves")
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -100,3 +100,20 @@ def read_leak(path: Path) -> list[dict[str, Any]]:
             scheme = {"image - lesion": "difference"}.get(row["scheme"], row["scheme"])
             rows.setdefault((row["metric"], row["images"]), {})[scheme] = cell
     return [{"metric": m, "images": i, **cells} for (m, i), cells in sorted(rows.items()) if "lesion" in cells]
+
+
+def read_latency(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of docs/latency.csv by backbone."""
+    with path.open(encoding="utf-8", newline="") as table:
+        return {row["backbone"]: row for row in csv.DictReader(table)}
+
+
+def read_thresholds(path: Path) -> dict[str, dict[str, list[float | None]]]:
+    """reports/compare/<task>/thresholds.csv as part of the images → column → its numbers by threshold."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    with path.open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
+            columns = found.setdefault(row.pop("part"), {})
+            for name, cell in row.items():
+                columns.setdefault(name, []).append(float(cell) if cell else None)
+    return found

@@ -1,5 +1,7 @@
 """One HTML page of what the stages found. It formats, ranks and looks up; it computes no statistics."""
 
+import base64
+import hashlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +15,14 @@ from markupsafe import Markup
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
 from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import claims, formats, sentences, summary
+from lesionbench.report import claims, formats, recommendation, sentences, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
+SCRIPT = (HTML / "slider.js").read_text(encoding="utf-8")
 # Each is a file of HTML; the page numbers them.
 SECTIONS = {
+    "recommendation": "Recommendation",
     "summary": "Summary",
     "data": "Data",
     "split": "Split",
@@ -38,7 +42,8 @@ PACKAGES = (
 class Page(TypedDict):
     """All that the page shows.
 
-    `found` is of `inputs.read_found`, `tasks` of `inputs.read_tasks` (one task or more), `leak` of `inputs.read_leak`.
+    `found` is of `inputs.read_found`, `tasks` of `inputs.read_tasks` (one task or more), `leak` of `inputs.read_leak`,
+    `latency` of `inputs.read_latency`. `thresholds` is task → `inputs.read_thresholds`.
     `figures` are data: URIs by path under reports/, and that of leak.svg. `resamples` says how many, of `evaluate`,
     `compare` and `explain`; with 0 there are no intervals.
     """
@@ -48,6 +53,8 @@ class Page(TypedDict):
     tasks: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, str]
     leak: Sequence[Mapping[str, Any]]
+    latency: Mapping[str, Mapping[str, str]]
+    thresholds: Mapping[str, Mapping[str, Any]]
     resamples: Mapping[str, int]
     parameters: Sequence[Section]
     versions: Mapping[str, str | None]
@@ -73,6 +80,8 @@ def render(page: Page) -> str:
         .render(
             page,
             style=Markup((HTML / "style.css").read_text(encoding="utf-8")),
+            script=Markup(SCRIPT),
+            script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
             dataset=index["dataset"],
             cohorts=index["cohorts"],
             phantom=index["dataset"] == "phantom",
@@ -103,6 +112,7 @@ def _environment() -> jinja2.Environment:
         "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,
         "say": sentences,
         "claim": claims,
+        "advise": recommendation,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

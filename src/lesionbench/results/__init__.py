@@ -22,6 +22,7 @@ from lesionbench.results.data import (
     Part,
     Split,
 )
+from lesionbench.results.deployment import Benefit, Deployment, Point, Predictive, Use
 from lesionbench.results.fields import Numbers, Section, read, write
 from lesionbench.results.models import (
     METRICS,
@@ -62,11 +63,13 @@ __all__ = [
     "Affine",
     "Audit",
     "Augmentation",
+    "Benefit",
     "Brightness",
     "ClassScores",
     "Cohort",
     "Comparison",
     "Decided",
+    "Deployment",
     "Difference",
     "Duplicates",
     "Eda",
@@ -83,12 +86,15 @@ __all__ = [
     "OperatingPoint",
     "Part",
     "Parts",
+    "Point",
+    "Predictive",
     "Reliability",
     "Scores",
     "Section",
     "Split",
     "Summary",
     "Training",
+    "Use",
     "read",
     "write",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lesionbench.core.tasks import CLASSES
+from lesionbench.results.deployment import Deployment
 from lesionbench.results.fields import (
     Ci,
     Interval,
@@ -273,6 +274,7 @@ class Comparison(Section):
     split: Literal["val", "test"] = fact("what differences and curves are of")
     chosen: Text = fact("the backbone with the best score on val: roc_auc, or balanced_accuracy of seven diagnoses")
     differences: dict[str, Difference] = fact("pair of backbones, as `a - b` → a minus b")
+    deployment: Deployment = fact("what the chosen backbone would do in use")
     ensemble: Maybe[Evaluated] = maybe("the mean of all backbones' probabilities, calibrated on val")
     from_diagnosis: Maybe[dict[str, Parts]] = maybe("backbone → melanoma read from its network of seven diagnoses")
     leaky: bool = fact("whether the split leaks on purpose")

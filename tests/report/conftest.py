@@ -18,8 +18,9 @@ from lesionbench.report import inputs
 
 Made = dict[str, Any]
 THRESHOLDS = """threshold,sensitivity,specificity,sensitivity_low,sensitivity_high,specificity_low,specificity_high,part
-0.1,0.9,0.8,0.85,0.95,0.78,0.82,test
-0.2,,,,,,,test
+0.1,1.0,0.8,0.95,1.0,0.78,0.82,test
+0.2,0.9,0.9,0.85,0.95,0.88,0.92,test
+0.3,,0.95,,,0.93,0.97,test
 """
 Render = Callable[..., str]
 

@@ -19,7 +19,8 @@ from lesionbench.report import claims, formats, recommendation, sentences, summa
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
-SCRIPT = (HTML / "slider.js").read_text(encoding="utf-8")
+BLANK_LINES = re.compile(r"\n\s*\n")
+SCRIPT = BLANK_LINES.sub("\n", (HTML / "slider.js").read_text(encoding="utf-8"))
 # Each is a file of HTML; the page numbers them.
 SECTIONS = {
     "recommendation": "Recommendation",
@@ -88,7 +89,7 @@ def render(page: Page) -> str:
             leaky=split["leaky"],
         )
     )
-    return re.sub(r"\n\s*\n", "\n", html).lstrip()
+    return BLANK_LINES.sub("\n", html).lstrip()
 
 
 def _environment() -> jinja2.Environment:

@@ -133,6 +133,13 @@ def speed(backbone: str, latency: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
+def called(point: Mapping[str, Any], prevalence: float) -> float | None:
+    """The share of images that a threshold calls melanoma, where `prevalence` of them are melanomas."""
+    if point["sensitivity"] is None or point["specificity"] is None:
+        return None
+    return float(prevalence * point["sensitivity"] + (1 - prevalence) * (1 - point["specificity"]))
+
+
 def per_thousand(share: float | None) -> str:
     """A share as a number of 1,000 images."""
     return number(None if share is None else 1000 * share, 0)
@@ -161,7 +168,8 @@ def cautions(dataset: str, prevalence: float, cohorts: Sequence[str]) -> list[st
             "To find lesions: each image shows one that a doctor had chosen to photograph.",
         ]
     found += [
-        f"Where melanomas are rarer, but for the table above: p(melanoma) is for {number(100 * prevalence, 0)} %.",
+        f"With p(melanoma) taken at its word where melanomas are rarer than the {number(100 * prevalence, 0)} % here, "
+        "the share that it is calibrated to.",
         "At other clinics, unless it was measured there first"
         + (f": here it was on {', '.join(cohorts)}." if cohorts else ": here it was nowhere."),
     ]

@@ -57,6 +57,8 @@ OTHERS = {
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
     "learning",
     "reports/index.html": "the report, one page that needs nothing else",
+    "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
+    "scores, limits",
 }
 SPREAD = "`by`, `value`, `measure`, `n`, `p5`, `p25`, `p50`, `p75`, `p95`"
 # reports/eda/<name>.csv → its columns and what they hold. `<…>` stands for one column a value.

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
 from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import claims, formats, sentences, summary
+from lesionbench.report import checklists, claims, formats, sentences, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -26,6 +26,7 @@ SECTIONS = {
     "training": "Training",
     "results": "Results",
     "gradcam": "Where the models look",
+    "checklists": "Checklists",
     "methods": "How it was made",
 }
 BY_LESION = tuple(name for name in results.LesionScores.model_fields if name in METRICS)
@@ -77,6 +78,7 @@ def render(page: Page) -> str:
             cohorts=index["cohorts"],
             phantom=index["dataset"] == "phantom",
             leaky=split["leaky"],
+            checklists=checklists.answered(page, list(SECTIONS)),
         )
     )
     return re.sub(r"\n\s*\n", "\n", html).lstrip()

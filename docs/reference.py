@@ -52,6 +52,7 @@ OTHERS = {
     "reports/eda/samples.webp": "random training images of each diagnosis",
     "reports/eda/flagged.webp": "random images with each quality flag",
     "reports/eda/datasheet.md": "the datasheet of the data as they are split",
+    "reports/eda/croissant.json": "the tables of images and of their parts in Croissant, for loaders of data",
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "

@@ -52,11 +52,14 @@ OTHERS = {
     "reports/eda/samples.webp": "random training images of each diagnosis",
     "reports/eda/flagged.webp": "random images with each quality flag",
     "reports/eda/datasheet.md": "the datasheet of the data as they are split",
+    "reports/eda/croissant.json": "the tables of images and of their parts in Croissant, for loaders of data",
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
     "learning",
     "reports/index.html": "the report, one page that needs nothing else",
+    "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
+    "scores, limits",
 }
 SPREAD = "`by`, `value`, `measure`, `n`, `p5`, `p25`, `p50`, `p75`, `p95`"
 # reports/eda/<name>.csv → its columns and what they hold. `<…>` stands for one column a value.

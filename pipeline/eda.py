@@ -1,8 +1,8 @@
 """Draw and tabulate the split data.
 
 Reads data/index.csv, data/split.csv, data/hair.csv, metrics/index.json and, for the sheets, the images. Writes
-reports/eda/ (figures, their tables and the datasheet) and metrics/eda.json (numbers to compare between datasets). The
-figures show what a network could cheat with.
+reports/eda/ (figures, their tables, the datasheet, and croissant.json for loaders of data) and metrics/eda.json
+(numbers to compare between datasets). The figures show what a network could cheat with.
 """
 
 from lesionbench.core import process
@@ -13,7 +13,7 @@ def main() -> None:
 
     from lesionbench import figures, params, results
     from lesionbench.core import files
-    from lesionbench.eda import datasheet, panels, ranking, tables
+    from lesionbench.eda import croissant, datasheet, panels, ranking, tables
 
     config = params.load("seed", "eda")
     folder, found = Path("reports/eda"), results.read(results.Index, "metrics/index.json")
@@ -28,6 +28,8 @@ def main() -> None:
     figures.save(tables.draw_samples(own, config.eda.samples_per_class, config.seed), folder / "samples.webp")
     figures.save(tables.draw_flagged(own, config.eda.samples_per_class, config.seed), folder / "flagged.webp")
     files.write_bytes(folder / "datasheet.md", datasheet.render(found.plain(), table, ranked).encode())
+    described = {"images": Path("data/index.csv"), "parts": Path("data/split.csv")}
+    files.write_json(folder / "croissant.json", croissant.describe(found.dataset, described, folder))
     counted = tables.summarise(own) | {"confounders": ranking.summarise(ranked)}
     results.write("metrics/eda.json", results.Eda.model_validate(counted))
 

@@ -1,9 +1,9 @@
 """Render the report and summarise the scores of all backbones.
 
 Reads the numbers in metrics/ and the figures in reports/, the leak experiment in docs/, and params.yaml. Writes
-reports/index.html, one self-contained page, and metrics/summary.json for `dvc metrics` and `dvc exp show`. Results of
-dropped tasks and backbones leave those folders. This stage computes no scores, so the report cannot differ from the
-results of the other stages.
+reports/index.html, one self-contained page; reports/model_cards/, a card of each network; and metrics/summary.json for
+`dvc metrics` and `dvc exp show`. Results of dropped tasks and backbones leave those folders. This stage computes no
+scores, so the report cannot differ from the results of the other stages.
 """
 
 from lesionbench.core import process
@@ -14,7 +14,7 @@ def main() -> None:
 
     from lesionbench import params, results
     from lesionbench.core import files, leftovers
-    from lesionbench.report import inputs, page, parameters, summary
+    from lesionbench.report import inputs, model_cards, page, parameters, summary
 
     config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
@@ -28,7 +28,7 @@ def main() -> None:
     summed = results.Summary.model_validate(summary.summarise(dataset, leaky, tasks))
     results.write(metrics / "summary.json", summed)
     figures = inputs.read_figures(reports, inputs.figure_paths(config.tasks, config.backbones))
-    html = page.render(
+    shown = page.Page(
         {
             "title": config.report.title,
             "found": found,
@@ -42,7 +42,9 @@ def main() -> None:
             "versions": page.versions(),
         }
     )
-    files.write_bytes(reports / "index.html", html.encode())
+    files.write_bytes(reports / "index.html", page.render(shown).encode())
+    for path, card in model_cards.of_all(shown):
+        files.write_bytes(reports / "model_cards" / path, card.encode())
 
 
 if __name__ == "__main__":

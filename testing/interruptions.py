@@ -3,7 +3,7 @@
     python testing/interruptions.py WORK_FOLDER [--seed 0] [--stages download,pack] [--mirror URL_OR_FOLDER]
 
 Not a test of the suite: it takes about 20 minutes. It copies the project to WORK_FOLDER, with the small parameters of
-test_pipeline.py, and prints a Markdown table; what the terminal said goes to WORK_FOLDER/log. With --mirror the dataset
+mini_pipeline.py, and prints a Markdown table; what the terminal said goes to WORK_FOLDER/log. With --mirror the dataset
 is HAM10000 and only its download is interrupted. A full disk needs Linux and root (a tmpfs is mounted at
 WORK_FOLDER/project); elsewhere that kind is left out.
 """
@@ -48,7 +48,7 @@ class Project:
         self.goal = ["download"] if mirror else []
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
         for name in listed.stdout.split("\0")[:-1]:
-            if name != "dvc.lock" and not name.startswith(("metrics/", "docs/", "tests/", "testing/")):
+            if name != "dvc.lock" and not name.startswith(("metrics/", "tests/", "testing/")):
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, self.root / name)
         config = mini_params()

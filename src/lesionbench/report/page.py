@@ -15,7 +15,7 @@ from markupsafe import Markup
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
 from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import claims, formats, recommendation, sentences, summary
+from lesionbench.report import checklists, claims, formats, recommendation, sentences, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -31,6 +31,7 @@ SECTIONS = {
     "training": "Training",
     "results": "Results",
     "gradcam": "Where the models look",
+    "checklists": "Checklists",
     "methods": "How it was made",
 }
 BY_LESION = tuple(name for name in results.LesionScores.model_fields if name in METRICS)
@@ -87,6 +88,7 @@ def render(page: Page) -> str:
             cohorts=index["cohorts"],
             phantom=index["dataset"] == "phantom",
             leaky=split["leaky"],
+            checklists=checklists.answered(page, list(SECTIONS)),
         )
     )
     return BLANK_LINES.sub("\n", html).lstrip()

@@ -17,7 +17,7 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import compare, curves, deployment, names, predictions
+    from lesionbench.evidence import compare, curves, deployment, names, predictions, robustness
     from lesionbench.tracking import runs
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
@@ -59,6 +59,8 @@ def main(task: str) -> None:
         {b: each["history"] for b, each in trainings.items()}, config.train.monitor, f"Training for {task}"
     )
     drawn["decision_curves"] = decision_curves
+    if worse := evaluations[chosen].get("robustness"):
+        drawn["robustness"] = robustness.draw(worse, f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}")
     files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():

@@ -16,7 +16,7 @@ def main(task: str, backbone: str) -> None:
 
     from lesionbench import params, results, schemas
     from lesionbench.core import files, machine, tasks
-    from lesionbench.evidence import predictions
+    from lesionbench.evidence import calibration, predictions, robustness
     from lesionbench.networks import coding, model_file
     from lesionbench.networks.predict import predict
 
@@ -34,6 +34,14 @@ def main(task: str, backbone: str) -> None:
     found = predictions.evaluate(table, task, config.evaluate, config.seed, free_test=free, lesion=lesion)
     found |= {"leaky": config.leaky, "temperature": temperature, "biases": biases}
     found |= {"train_key": described["train_key"]}
+    if config.evaluate.robustness:
+        shift = np.array(list(biases.values()))
+
+        def assess(images: np.ndarray, of: np.ndarray) -> np.ndarray:
+            seen = predict(made, images, np.arange(len(images)), config.evaluate.batch_size, device, 1, known[of])
+            return calibration.probabilities(seen, temperature, shift)
+
+        found["robustness"] = robustness.measure(table, rows, pixels, assess, task, config.evaluate, config.seed)
     checked = schemas.check("predictions", table, tasks.classes_of(task))
     files.write_csv(f"data/predictions/{task}/{backbone}.csv", checked)
     results.write(f"metrics/evaluate/{task}/{backbone}.json", results.Evaluation.model_validate(found))

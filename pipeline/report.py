@@ -16,7 +16,7 @@ def main() -> None:
     from lesionbench.core import files, leftovers
     from lesionbench.report import inputs, model_cards, page, parameters, summary
 
-    config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "explain.bootstrap", "report")
+    config = params.load("tasks", "backbones", "evaluate", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
     for folder in ("metrics/evaluate", "metrics/explain", "metrics/train", "reports/gradcam"):
         leftovers.remove(folder, config.tasks, config.backbones)
@@ -27,7 +27,8 @@ def main() -> None:
     dataset, leaky = found["index"]["dataset"], found["split"]["leaky"]
     summed = results.Summary.model_validate(summary.summarise(dataset, leaky, tasks))
     results.write(metrics / "summary.json", summed)
-    figures = inputs.read_figures(reports, inputs.figure_paths(config.tasks, config.backbones))
+    disturbed = config.evaluate.robustness > 0
+    figures = inputs.read_figures(reports, inputs.figure_paths(config.tasks, config.backbones, disturbed))
     shown = page.Page(
         {
             "title": config.report.title,

@@ -13,6 +13,7 @@ from lesionbench import results
 from lesionbench.core.tasks import CLASSES
 from lesionbench.evidence import compare, deployment, predictions
 from lesionbench.evidence.names import ENSEMBLE
+from lesionbench.evidence.robustness import LEVELS
 
 BACKBONES = ("inception_v3", "resnet50", "efficientnet_b4")
 KEY = "0123456789abcdef0123"
@@ -51,6 +52,14 @@ def explained(split: str) -> dict[str, Any]:
     return {**found, "energy_in_lesion_right": 0.61, "energy_in_lesion_wrong": None}
 
 
+def robust(split: str) -> dict[str, Any]:
+    """What worse images change, as in metrics/evaluate/<task>/<backbone>.json."""
+    worse = {"roc_auc": 0.8, "roc_auc_ci": [0.7, 0.9], "drop": 0.1, "drop_ci": [0.02, 0.18], "changed": 0.25}
+    kinds = {kind: {f"{level:g}": worse for level in levels} for kind, levels in LEVELS.items()}
+    found = {"split": split, "n": 24, "lesions": 20, "melanomas": 12, "roc_auc": 0.9, "roc_auc_ci": [0.8, 0.95]}
+    return {**found, "disturbances": kinds}
+
+
 def evaluated(table: pd.DataFrame, task: str) -> dict[str, Any]:
     """As metrics/evaluate/<task>/<backbone>.json, but for the train_key."""
     found = predictions.evaluate(table, task, sections.evaluate(bootstrap=20, cost=None), 1)
@@ -82,7 +91,11 @@ def _made(opened: bool) -> str:
         }
         for backbone in BACKBONES:
             made[f"train/{task}/{backbone}"] = trained()
-            made[f"evaluate/{task}/{backbone}"] = {**evaluations[backbone], "train_key": KEY}
+            made[f"evaluate/{task}/{backbone}"] = {
+                **evaluations[backbone],
+                "robustness": robust(split),
+                "train_key": KEY,
+            }
             made[f"explain/{task}/{backbone}"] = explained(split)
     made["compare/melanoma"]["from_diagnosis"] = compare.from_diagnosis(drawn["diagnosis"], section, 1)
     for name, found in made.items():

@@ -25,5 +25,12 @@ def hair(**changes: Any) -> params.Hair:
 
 def evaluate(**changes: Any) -> params.Evaluate:
     """Open, balanced decisions, no intervals."""
-    usual = {"batch_size": 64, "bootstrap": 0, "sensitivities": [0.9], "test": "open", "decision": "balanced"}
+    usual = {
+        "batch_size": 64,
+        "bootstrap": 0,
+        "sensitivities": [0.9],
+        "robustness": 0,
+        "test": "open",
+        "decision": "balanced",
+    }
     return params.Evaluate.model_construct(**{**usual, "cost": None, **changes})

@@ -178,6 +178,7 @@ class Evaluate(Section):
     bootstrap: Natural
     views: Literal[1, 8]
     sensitivities: list[Annotated[float, Field(gt=0, lt=1)]]
+    robustness: Natural
     test: Literal["auto", "open", "sealed"]
     decision: Literal["balanced", "likeliest", "cost"]
     cost: dict[Task, list[list[Annotated[float, Field(ge=0)]]]] | None

@@ -74,7 +74,7 @@ def render(
     def run(made: Made, text: str = text, leak: str = leak) -> str:
         for name, content in made.items():
             write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
-        for name in inputs.figure_paths(list(CLASSES), backbones):
+        for name in inputs.figure_paths(list(CLASSES), backbones, True):
             write(tmp_path / "reports" / name, f"<svg>{name}</svg>")
         for task in CLASSES:
             write(tmp_path / "reports" / "compare" / task / "thresholds.csv", THRESHOLDS)

@@ -57,3 +57,13 @@ RULES = {
 }
 ENSEMBLE = "ensemble"  # the name of what all backbones say together, beside the names of backbones
 TASKS = {"melanoma": "Melanoma or not", "diagnosis": "Which of seven diagnoses"}
+# What robustness tries, and the unit of its levels.
+DISTURBANCES = {
+    "blur": "standard deviation, share of the side",
+    "jpeg": "JPEG quality, 100 is best",
+    "brightness": "factor",
+    "colour_temperature": "factor on red; blue is divided by it",
+    "rotation": "degrees",
+    "crop": "side of the middle square that is kept, as a share",
+    "hair": "number of dark hairs drawn",
+}

@@ -69,11 +69,11 @@ def _read_task(metrics: Path, task: str, backbones: Sequence[str]) -> dict[str, 
     return found
 
 
-def figure_paths(tasks: Sequence[str], backbones: Sequence[str]) -> list[str]:
-    """The figures that the page shows, as paths under reports/."""
+def figure_paths(tasks: Sequence[str], backbones: Sequence[str], disturbed: bool) -> list[str]:
+    """The figures that the page shows, as paths under reports/; `disturbed`: worse images were tried."""
     paths = [*SHEETS, *(f"eda/{name}.svg" for name in EDA)]
     for task in tasks:
-        paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
+        paths += [f"compare/{task}/{name}.svg" for name in (*COMPARE, *(["robustness"] if disturbed else []))]
         paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
     return paths
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
+from lesionbench.evidence.names import DISTURBANCES, ENSEMBLE, METRICS, RULES, SKILLS, TASKS
 from lesionbench.report import checklists, claims, formats, recommendation, sentences, summary
 from lesionbench.report.parameters import Section
 
@@ -30,6 +30,7 @@ SECTIONS = {
     "images": "Images",
     "training": "Training",
     "results": "Results",
+    "robustness": "Worse images",
     "gradcam": "Where the models look",
     "checklists": "Checklists",
     "methods": "How it was made",
@@ -110,6 +111,7 @@ def _environment() -> jinja2.Environment:
         "SKILLS": SKILLS,
         "RULES": RULES,
         "TASKS": TASKS,
+        "DISTURBANCES": DISTURBANCES,
         "BY_LESION": BY_LESION,
         "DIAGNOSES": DIAGNOSES,
         "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,

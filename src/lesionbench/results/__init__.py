@@ -42,6 +42,7 @@ from lesionbench.results.models import (
     Summary,
     Training,
 )
+from lesionbench.results.robustness import Disturbed, Robustness
 
 FILES: dict[str, type[BaseModel]] = {
     "metrics/index.json": Index,
@@ -71,6 +72,7 @@ __all__ = [
     "Decided",
     "Deployment",
     "Difference",
+    "Disturbed",
     "Duplicates",
     "Eda",
     "Effect",
@@ -89,6 +91,7 @@ __all__ = [
     "Point",
     "Predictive",
     "Reliability",
+    "Robustness",
     "Scores",
     "Section",
     "Split",

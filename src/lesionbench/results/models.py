@@ -21,6 +21,7 @@ from lesionbench.results.fields import (
     number,
     share,
 )
+from lesionbench.results.robustness import Robustness
 
 TrainKey = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$", description="hash of all that the training depends on")]
 Loss = Annotated[float | None, Field(ge=0, description="cross-entropy, nats (0 or more); null: not finite")]
@@ -215,6 +216,7 @@ class Evaluated(Parts):
 class Evaluation(Evaluated):
     """One backbone's scores."""
 
+    robustness: Maybe[Robustness] = maybe("what worse images change")
     train_key: TrainKey
 
 

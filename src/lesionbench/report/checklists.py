@@ -111,5 +111,5 @@ def answer(item: Item, facts: Mapping[str, str], sections: Sequence[str]) -> Ans
 def _filled(text: str, facts: Mapping[str, str]) -> str:
     """The text with its facts, as sentences."""
     told = re.sub(r"\s+", " ", re.sub(r"{(\w+)}", lambda name: facts.get(name[1], ""), text)).strip()
-    told = re.sub(r"^[a-z]+(?=[ ,.]|$)", lambda word: word[0].capitalize(), told)
+    told = re.sub(r"^[a-z]+(?=[ ,]|$)", lambda word: word[0].capitalize(), told)
     return f"{told}{'' if told[-1:] in ('.', '') else '.'}"

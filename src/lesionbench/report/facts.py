@@ -97,14 +97,14 @@ def _training(tasks: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, 
         if key.startswith("augment.") and value not in ("0", "0.0", "false")
     )
     chosen = "; ".join(
-        f"{TASKS[task]}: {each['compare']['chosen']}, by {METRICS[HEADLINE[task]].label}"
+        f"{each['compare']['chosen']} for “{TASKS[task]}” by {METRICS[HEADLINE[task]].label}"
         for task, each in tasks.items()
     )
     goals = " and ".join(f"“{TASKS[task]}”" for task in tasks)
     rule = sentences.decision(next(iter(first["evaluate"].values()))["decision"])
     return {
         "technique": f"Deep learning on images: {', '.join(names)}.",
-        "goal": f"To train and compare {len(names)} network{'s'[: len(names) > 1]} for the tasks {goals}.",
+        "goal": f"To train, evaluate and compare networks for {goals}; number of networks: {len(names)}.",
         "outcome": f"Tasks: {goals}. Diagnoses are those of HAM10000: akiec, bcc, bkl, df, mel, nv, vasc.",
         "networks": f"Networks with their parameters: {networks}. Names are those of torchvision and timm.",
         "start": f"Training began for {began}.",

@@ -18,7 +18,7 @@ def main(task: str) -> None:
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
     from lesionbench.evidence import compare, curves, names, predictions
-    from lesionbench.tracking import runs
+    from lesionbench.tracking import comparison
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
     config = params.load(*declared, "train.monitor")
@@ -59,7 +59,8 @@ def main(task: str) -> None:
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))
     for name, figure in drawn.items():
         figures.save(figure, Path(f"reports/compare/{task}/{name}.svg"))
-    runs.log_evaluations(tasks.trainable_cohort(every[backbones[0]]), task, evaluations)
+    cohort = tasks.trainable_cohort(every[backbones[0]])
+    comparison.log_evaluations(cohort, task, evaluations, found["chosen"])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Reads the numbers in metrics/ and the figures in reports/, the leak experiment in docs/, and params.yaml. Writes
 reports/index.html, one self-contained page, and metrics/summary.json for `dvc metrics` and `dvc exp show`. Results of
 dropped tasks and backbones leave those folders. This stage computes no scores, so the report cannot differ from the
-results of the other stages.
+results of the other stages. MLflow gets the page and the figures, but cannot change them.
 """
 
 from lesionbench.core import process
@@ -15,6 +15,7 @@ def main() -> None:
     from lesionbench import params, results
     from lesionbench.core import files, leftovers
     from lesionbench.report import inputs, page, parameters, summary
+    from lesionbench.tracking import comparison
 
     config = params.load("tasks", "backbones", "evaluate.bootstrap", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
@@ -41,6 +42,8 @@ def main() -> None:
         }
     )
     files.write_bytes(reports / "index.html", html.encode())
+    for task, each in tasks.items():
+        comparison.log_files(dataset, comparison.files_of(task, each["evaluate"], each["compare"]["chosen"]))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses.
 Writes metrics/compare/<task>.json, the paired differences and the ensemble, and reports/compare/<task>/, the figures:
 of test, or of val while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because
-`dvc plots diff` shows them to whoever chooses between experiments. Results of dropped tasks and backbones leave the
-folders that this stage depends on. This stage logs the scores of all backbones to MLflow, because loading MLflow takes
-longer than evaluating one backbone on the phantom.
+`dvc plots diff` shows them to whoever chooses between experiments. Of seven diagnoses, the chosen backbone's
+predictions also go to reports/compare/diagnosis/isic2018_<part>.csv, in the ISIC challenge's form. Results of dropped
+tasks and backbones leave the folders that this stage depends on. This stage logs the scores of all backbones to MLflow,
+because loading MLflow takes longer than evaluating one backbone on the phantom.
 """
 
 from lesionbench.core import process
@@ -17,8 +18,8 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import compare, curves, deployment, names, predictions, robustness
-    from lesionbench.tracking import runs
+    from lesionbench.evidence import challenge, compare, curves, deployment, names, predictions, robustness
+    from lesionbench.tracking import comparison
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
     config = params.load(*declared, "train.monitor")
@@ -67,7 +68,11 @@ def main(task: str) -> None:
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))
     for name, figure in drawn.items():
         figures.save(figure, Path(f"reports/compare/{task}/{name}.svg"))
-    runs.log_evaluations(tasks.trainable_cohort(every[backbones[0]]), task, evaluations)
+    if task == "diagnosis":
+        for part, table in challenge.tables(every[found["chosen"]]):
+            files.write_csv(f"reports/compare/{task}/isic2018_{part}.csv", table)
+    cohort = tasks.trainable_cohort(every[backbones[0]])
+    comparison.log_evaluations(cohort, task, evaluations, found["chosen"])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main() -> None:
         downloads = cache.folder("downloads")
         with cache.alone(downloads):
             mirror = dataset.mirror and root.anchored(dataset.mirror)
-            ham10000.fetch_ham10000(raw, mirror, dataset.external, downloads)
+            ham10000.fetch_ham10000(raw, mirror, dataset.external, downloads, files.local(dataset.path))
     else:
         folder.copy_folder(raw, files.local(dataset.path), dataset.external)
 

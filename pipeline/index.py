@@ -39,9 +39,11 @@ def main() -> None:
         tables = images.read_tables(raw, cohort)
         table = images.build_index(raw, cohort, choose, tables)
     except errors.UserError as error:
-        if dataset.source != "folder" or "data/raw" not in str(error):
+        copied = {"folder": "data/raw", "ham10000": "data/raw/external"}.get(dataset.source)  # of the user's own files
+        if copied is None or copied not in str(error) or f"{copied}/isic2018_" in str(error):
             raise
-        raise errors.UserError(f"{error}\n(data/raw is a copy of {dataset.path}: mend it there)") from None
+        there = dataset.path + copied.removeprefix("data/raw")
+        raise errors.UserError(f"{error}\n({copied} is a copy of {there}: mend it there)") from None
     files.write_csv("data/index.csv", schemas.check("index", table))
     counted = results.Index.model_validate({"dataset": cohort, "cohorts": images.summarise(table, tables)})
     results.write("metrics/index.json", counted)

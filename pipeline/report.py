@@ -3,7 +3,8 @@
 Reads the numbers in metrics/ and the figures in reports/, the leak experiment in docs/, and params.yaml. Writes
 reports/index.html, one self-contained page; reports/model_cards/, a card of each network; and metrics/summary.json for
 `dvc metrics` and `dvc exp show`. Results of dropped tasks and backbones leave those folders. This stage computes no
-scores, so the report cannot differ from the results of the other stages.
+scores, so the report cannot differ from the results of the other stages. MLflow gets the page and the figures, but
+cannot change them.
 """
 
 from lesionbench.core import process
@@ -15,6 +16,7 @@ def main() -> None:
     from lesionbench import params, results
     from lesionbench.core import files, leftovers
     from lesionbench.report import inputs, model_cards, page, parameters, summary
+    from lesionbench.tracking import comparison
 
     config = params.load("tasks", "backbones", "evaluate", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
@@ -46,6 +48,8 @@ def main() -> None:
     files.write_bytes(reports / "index.html", page.render(shown).encode())
     for path, card in model_cards.of_all(shown):
         files.write_bytes(reports / "model_cards" / path, card.encode())
+    for task, each in tasks.items():
+        comparison.log_files(dataset, comparison.files_of(task, each["evaluate"], each["compare"]["chosen"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Bring MLflow up to date from the files (`make track`).
 
-Reads params.yaml, the models, metrics/index.json, metrics/train/ and metrics/evaluate/. Writes one MLflow run per
-model. DVC restores results without running a stage, and a failed server misses results; this script logs both.
+Reads params.yaml, the models, data/split.csv, metrics/ and reports/. Writes one MLflow run per model, and the report,
+the figures and the alias `champion` with the backbone that val chose. DVC restores results without running a stage,
+and a failed server misses results; this script logs both.
 """
 
 from lesionbench.core import process
@@ -15,13 +16,15 @@ def main() -> None:
     from lesionbench.core import errors, files
     from lesionbench.experiments import own
     from lesionbench.networks import model_file
-    from lesionbench.tracking import names, runs, store
+    from lesionbench.tracking import comparison, names, pages, runs, store
 
     config = params.load()
     raw = files.read_yaml("params.yaml")
     lock = files.read_yaml("dvc.lock") if Path("dvc.lock").exists() else {}
     dataset = results.read(results.Index, "metrics/index.json").dataset
+    data = pages.data_of(config, dataset, Path("data/split.csv"))
     for task in config.tasks:
+        done: dict[str, dict[str, Any]] = {}
         for backbone in config.backbones:
             model = Path(f"models/{task}/{backbone}.safetensors")
             paths = [Path(f"metrics/{stage}/{task}/{backbone}.json") for stage in ("train", "evaluate")]
@@ -40,10 +43,16 @@ def main() -> None:
                 continue
             tracked = {**names.of_data(config), **described["settings"], "leaky": evaluated.leaky}
             try:
-                runs.bring_up_to_date(dataset, model, tracked, trained.plain(), evaluated.plain())
+                runs.bring_up_to_date(dataset, model, tracked, trained.plain(), evaluated.plain(), data)
             except Exception as error:
                 raise errors.UserError(store.failure(error)) from error
             print(f"{task} {backbone}: tracked as {trained.train_key}")
+            done[backbone] = evaluated.plain()
+        compared = Path(f"metrics/compare/{task}.json")
+        if len(done) == len(config.backbones) and compared.exists() and own.is_own(lock, raw, str(compared)):
+            chosen = results.read(results.Comparison, compared).chosen
+            comparison.log_evaluations(dataset, task, done, chosen)
+            comparison.log_files(dataset, comparison.files_of(task, done, chosen))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main(task: str, backbone: str) -> None:
     from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
     from lesionbench.networks import coding, packaged
-    from lesionbench.tracking import names, runs
+    from lesionbench.tracking import names, pages, runs
 
     config = params.load("seed", "pixels", "train", "split.scheme")
     train = config.train.of(backbone)
@@ -32,6 +32,8 @@ def main(task: str, backbone: str) -> None:
     checkpoints, entry = cache.folder("train") / key, finished.entry(key)
     model, scores = Path(f"models/{task}/{backbone}.safetensors"), Path(f"metrics/train/{task}/{backbone}.json")
     tracked = {**names.of_data(config), **inputs.settings, "leaky": config.leaky}
+    cohort = tasks.trainable_cohort(split)
+    data = pages.data_of(config, cohort, Path("data/split.csv"))
     nodes = config.train.num_nodes
     first = process.first_process(nodes)
     # Here and not in the training, whose results are kept under a hash of its code.
@@ -40,7 +42,7 @@ def main(task: str, backbone: str) -> None:
         print(*told, sep="\n")
     with (
         cache.alone(checkpoints) if first else nullcontext(),
-        runs.training_run(tasks.trainable_cohort(split), task, backbone, key, tracked, first) as run,
+        runs.training_run(cohort, task, backbone, key, tracked, first, data) as run,
     ):
         # Of several processes, none may find in the cache what the others do not.
         found = finished.restore(entry, model) if first and not process.launched(nodes) else None

@@ -1,7 +1,8 @@
 """Open MLflow's comparison of backbones (`make ui`).
 
 Reads MLflow's store and brings it up to this folder, if the project was copied or moved. Prints the address of each
-experiment, because a fresh browser opens MLflow's page for language models. Options go to `mlflow ui`.
+experiment with its saved view, because a fresh browser opens MLflow's page for language models. Options go to
+`mlflow ui`.
 """
 
 from lesionbench.core import process
@@ -13,7 +14,7 @@ def main(*options: str) -> None:
     import sys
 
     from lesionbench.core import errors
-    from lesionbench.tracking import store
+    from lesionbench.tracking import pages, store
 
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--port", "-p", default="5000")
@@ -27,7 +28,8 @@ def main(*options: str) -> None:
     base = where.rstrip("/") if store.is_server(where) else f"http://{given.host}:{given.port}"
     for each in experiments:
         if each.name != "Default":
-            print(f"{each.name}: {base}/#/experiments/{each.experiment_id}?workflowType=machine_learning", flush=True)
+            address = f"{base}/#/experiments/{each.experiment_id}{pages.view(each.tags)}"
+            print(f"{each.name}: {address}workflowType=machine_learning", flush=True)
     if not store.is_server(where):
         os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", where, *options])
 

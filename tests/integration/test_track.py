@@ -106,3 +106,25 @@ def test_a_server_that_is_down_is_an_error_of_one_sentence(workspace: Path, monk
     assert done.returncode == 1
     assert done.stderr.startswith("error: MLflow at http://127.0.0.1:9 was not updated: no answer")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_finished_comparison_gives_the_champion_and_its_report(workspace: Path) -> None:
+    """Once all backbones are there; the report and the figures lie with the run of the one that val chose."""
+    config = read_yaml(workspace / "params.yaml")
+    dump_yaml({**config, "backbones": ["resnet50"]}, workspace / "params.yaml")
+    files.write_json(
+        workspace / "metrics/compare/melanoma.json",
+        {"split": "test", "chosen": "resnet50", "differences": {}, "leaky": False},
+    )
+    (workspace / "data").mkdir()
+    (workspace / "data/split.csv").write_text("image_id,dx\na,mel\n")
+    (workspace / "reports").mkdir()
+    (workspace / "reports/index.html").write_text("the report")
+    for _ in range(2):
+        assert track(workspace).returncode == 0
+    (run,) = runs_of()
+    client = runs.connect()
+    version = client.get_model_version_by_alias("ham10000-melanoma", "champion")
+    assert (int(version.version), version.run_id) == (1, run.info.run_id)
+    assert [entry.path for entry in client.list_artifacts(run.info.run_id, "report")] == ["report/index.html"]
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["ham10000"]

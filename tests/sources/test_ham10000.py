@@ -348,3 +348,50 @@ def test_sums_may_list_the_tables_as_they_were_saved(saved, served, tmp_path):
 @pytest.mark.parametrize("mirror", ["s3://bucket/x", "ftp://host/x"])
 def test_a_mirror_of_another_kind_is_refused(tmp_path, mirror):
     assert_refused(tmp_path, f"{mirror} is not on this machine.*http", mirror)
+
+
+def own_cohort(top, **files):
+    """The user's folder with one cohort, mine, of an image in a folder, a mask and labels."""
+    usual = {"labels.csv": "image_id,dx\nM1,mel\n", "a/M1.JPG": "m1", "masks/M1.png": "mask"}
+    for name, text in {**usual, **files}.items():
+        if text is not None:
+            (top / "external/mine" / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / "external/mine" / name).write_text(text)
+    return top
+
+
+def test_a_cohort_of_one_s_own_comes_beside_the_challenge_s(mirror, tmp_path):
+    own, wanted = own_cohort(tmp_path / "own"), ["isic2018_validation", "mine"]
+    fetch_ham10000(tmp_path / "raw", str(mirror), wanted, tmp_path / "downloads", own)
+    assert tree(tmp_path / "raw") == HAM | VALIDATION | {
+        "external/mine/labels.csv": "image_id,dx\nM1,mel\n",
+        "external/mine/images/M1.jpg": "m1",
+        "external/mine/masks/M1_segmentation.png": "mask",
+    }
+
+
+def test_a_cohort_of_one_s_own_is_taken_by_its_name_alone(mirror, tmp_path):
+    """With external: [], HAM10000 comes alone, whatever lies in the user's folder; it may be missing too."""
+    fetch_ham10000(tmp_path / "raw", str(mirror), [], tmp_path / "downloads", own_cohort(tmp_path / "own"))
+    assert tree(tmp_path / "raw") == HAM
+    fetch_ham10000(tmp_path / "again", str(mirror), [], tmp_path / "downloads", tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "match"),
+    [
+        (
+            {},
+            "other",
+            "unknown cohort 'other'; .*own/external has mine; of the ISIC 2018 challenge there are isic2018_v",
+        ),
+        ({"labels.csv": None}, "mine", r"external/mine: labels\.csv is missing"),
+        ({"a/M1.JPG": None}, "mine", "external/mine: no image found"),
+        ({"b/m1.jpg": "other"}, "mine", "two images of one name"),
+    ],
+)
+def test_what_is_wrong_with_a_cohort_of_one_s_own_is_told(mirror, tmp_path, files, named, match):
+    own = own_cohort(tmp_path / "own", **files)
+    with pytest.raises(UserError, match=match):
+        fetch_ham10000(tmp_path / "raw", str(mirror), [named], tmp_path / "downloads", own)
+    assert not (tmp_path / "raw").exists()

@@ -5,7 +5,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text as text_of
 
-from lesionbench.tracking import runs
+from lesionbench.tracking import comparison, runs
 from lesionbench.tracking import store as stores
 
 EVALUATION = {
@@ -26,18 +25,6 @@ EVALUATION = {
     "train_key": "k1",
 }
 SETTINGS = {"seed": 1, "epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project's root with its own store, shared by the tests, which use an experiment each."""
-    folder = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        for name in ("LOCAL_RANK", "NODE_RANK", "DVC_EXP_NAME"):
-            patch.delenv(name, raising=False)
-        yield folder
 
 
 def runs_of(dataset: str) -> list[Any]:
@@ -80,15 +67,15 @@ def test_a_training_is_one_finished_run(store: Path, model: Path) -> None:
     assert values(run, "train_loss") == [(0, 1.0), (1, 0.5)]
     assert [entry.path for entry in runs.connect().list_artifacts(run.info.run_id)] == [model.name]
     assert (store / "mlflow.db").is_file()
-    assert [path.read_bytes() for path in (store / "mlruns").rglob(model.name)] == [b"weights"]
+    assert [path.read_bytes() for path in (store / "mlruns/one-melanoma").rglob(model.name)] == [b"weights"]
 
 
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_updates_the_training_s_run(model: Path) -> None:
     train("two", model)
-    runs.log_evaluations("two", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("two", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     better = {**EVALUATION, "test": {"roc_auc": 0.95}}
-    runs.log_evaluations("two", "melanoma", {"resnet50": better})
+    comparison.log_evaluations("two", "melanoma", {"resnet50": better}, "resnet50")
     (run,) = runs_of("two")
     found = run.data.metrics
     assert found["test_roc_auc"] == 0.95
@@ -102,12 +89,12 @@ def test_an_evaluation_updates_the_training_s_run(model: Path) -> None:
 def test_calibrated_val_stands_before_raw_val(model: Path) -> None:
     """MLflow's table shows the calibrated scores of the kept epoch; the curve before them stays as it was."""
     train("calibrated", model)
-    runs.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     (run,) = runs_of("calibrated")
     assert run.data.metrics["val_roc_auc"] == 0.85
     assert run.data.metrics["val_log_loss_skill"] == 0.2
     assert values(run, "val_roc_auc") == [(0, 0.5), (1, 0.6), (2, 0.85)]
-    runs.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("calibrated", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     assert len(values(runs_of("calibrated")[0], "val_roc_auc")) == 3
 
 
@@ -115,11 +102,13 @@ def test_calibrated_val_stands_before_raw_val(model: Path) -> None:
 def test_a_sealed_test_reaches_no_store(model: Path) -> None:
     """While the test split is sealed, only scores on val are logged; opened, the same run gets the others."""
     train("sealed", model)
-    runs.log_evaluations("sealed", "melanoma", {"resnet50": {**EVALUATION, "test": None, "external": {}}})
+    comparison.log_evaluations(
+        "sealed", "melanoma", {"resnet50": {**EVALUATION, "test": None, "external": {}}}, "resnet50"
+    )
     (run,) = runs_of("sealed")
     assert run.data.metrics["val_roc_auc"] == 0.85
     assert not [name for name in run.data.metrics if name.startswith(("test_", "other_"))]
-    runs.log_evaluations("sealed", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("sealed", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     (run,) = runs_of("sealed")
     assert run.data.metrics["test_roc_auc"] == 0.9
 
@@ -133,7 +122,7 @@ def test_names_that_mlflow_refuses_cost_no_score(model: Path) -> None:
     many = {f"clinic {n}": {f"m{i}": i / 100 for i in range(40)} for n in range(30)}
     evaluation = {**EVALUATION, "external": {**external, **many}}
     for _ in range(2):
-        runs.log_evaluations(dataset, "melanoma", {"resnet50": evaluation})
+        comparison.log_evaluations(dataset, "melanoma", {"resnet50": evaluation}, "resnet50")
     (run,) = runs_of(dataset)
     found = run.data.metrics
     assert found["val_roc_auc"] == 0.85
@@ -159,7 +148,7 @@ def test_each_backbone_s_evaluation_goes_to_its_own_run(model: Path) -> None:
     other = {**EVALUATION, "test": {"roc_auc": 0.6}, "train_key": "k2"}
     train("two keys", model)
     train("two keys", model, key="k2")
-    runs.log_evaluations("two keys", "melanoma", {"resnet50": EVALUATION, "inception_v3": other})
+    comparison.log_evaluations("two keys", "melanoma", {"resnet50": EVALUATION, "inception_v3": other}, "resnet50")
     found = {run.data.tags["train_key"]: run.data.metrics["test_roc_auc"] for run in runs_of("two keys")}
     assert found == {"k1": 0.9, "k2": 0.6}
 
@@ -192,7 +181,7 @@ def test_ctrl_c_marks_the_run_as_killed() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_an_evaluation_without_a_training_s_run_makes_one(model: Path) -> None:
-    runs.log_evaluations("six", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("six", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     (run,) = runs_of("six")
     assert run.data.metrics["test_roc_auc"] == 0.9
     assert run.info.status == "FINISHED"
@@ -255,7 +244,7 @@ def test_an_experiment_of_dvc_can_be_told_apart(monkeypatch: pytest.MonkeyPatch,
 ONE_OF_SEVERAL = """
 import sys
 from pathlib import Path
-from lesionbench.tracking import runs
+from lesionbench.tracking import comparison, runs
 with runs.training_run("several", "melanoma", "resnet50", sys.argv[2], {"seed": 1}) as run:
     for epoch in range(20):
         run.log_epoch(epoch, {"train_loss": 1.0})
@@ -331,7 +320,7 @@ def test_an_address_where_nothing_answers_costs_one_warning(
     assert len(said.splitlines()) == 1
     assert said.startswith(f"warning: MLflow at {uri.replace('user:s@cret@', '')} was not updated: ")
     assert "make track" in said
-    runs.log_evaluations("ten", "melanoma", {"resnet50": EVALUATION})
+    comparison.log_evaluations("ten", "melanoma", {"resnet50": EVALUATION}, "resnet50")
     assert capsys.readouterr().err == said
     assert not (tmp_path / "mlflow.db").exists()
 

@@ -48,14 +48,37 @@ def copy_folder(raw: Path, path: Path, external: Sequence[str]) -> None:
     copies |= _cohort(path, Path(), left)
     _check_challenge(path, copies)
     for cohort in _cohort_folders(path, external):
-        target = Path(folders.EXTERNAL, folders.nfc(cohort.name))
-        copies |= {target / "labels.csv": _labels(cohort)} | _cohort(cohort, target, left)
+        copies |= _external(cohort, left)
     _tell(path, left)
     with whole_folder(raw) as folder:
-        for parent in {Path("masks")} | {target.parent for target in copies}:
-            (folder / parent).mkdir(parents=True, exist_ok=True)
-        for target, file in progress(copies.items(), f"copy {path}", total=len(copies), unit="file"):
-            shutil.copyfile(file, folder / target)
+        (folder / "masks").mkdir(parents=True, exist_ok=True)
+        copy(copies, folder, path)
+
+
+def find_external(path: Path, external: Sequence[str]) -> dict[Path, Path]:
+    """Find the files of the cohorts `external` in the user's folder `path`: path below the raw folder → file.
+
+    Raises:
+        UserError: as `copy_folder` does for external cohorts.
+    """
+    left: Left = defaultdict(list)
+    found: dict[Path, Path] = {}
+    for cohort in _cohort_folders(path, external) if external else []:
+        found |= _external(cohort, left)
+    _tell(path, left)
+    return found
+
+
+def copy(copies: dict[Path, Path], folder: Path, path: Path) -> None:
+    """Copy files of the user's folder `path` into `folder`: path below it → file."""
+    for target, file in progress(copies.items(), f"copy {path}", total=len(copies), unit="file"):
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / target)
+
+
+def _external(cohort: Path, left: Left) -> dict[Path, Path]:
+    target = Path(folders.EXTERNAL, folders.nfc(cohort.name))
+    return {target / "labels.csv": _labels(cohort)} | _cohort(cohort, target, left)
 
 
 def _cohort(top: Path, target: Path, left: Left) -> dict[Path, Path]:
@@ -160,7 +183,12 @@ def _archives(path: Path) -> str:
 
 
 def _cohort_folders(path: Path, external: Sequence[str]) -> list[Path]:
-    tops = [p for p in sorted(path.iterdir()) if folders.key(p.name) == folders.EXTERNAL and p.is_dir()]
+    top = path / folders.EXTERNAL
+    tops = [
+        p
+        for p in (sorted(path.iterdir()) if path.is_dir() else [])
+        if folders.key(p.name) == folders.EXTERNAL and p.is_dir()
+    ]
     inside = [p for top in tops for p in sorted(top.iterdir()) if p.is_dir() and p.name[0] != "."]
     inside = [p for p in inside if not folders.is_litter([p.name])]
     there = {folders.nfc(p.name): p for p in inside}
@@ -171,7 +199,6 @@ def _cohort_folders(path: Path, external: Sequence[str]) -> list[Path]:
     wanted = [folders.nfc(name) for name in external] or list(there)
     unknown = [name for name in wanted if name not in there]
     if unknown:
-        top = path / folders.EXTERNAL
         raise UserError(f"dataset.external: unknown cohort {unknown[0]!r}; {top} has {', '.join(there) or 'no cohort'}")
     return [there[name] for name in wanted]
 

@@ -14,7 +14,7 @@ from lesionbench.core.errors import UserError
 from lesionbench.core.files import local, whole_folder
 from lesionbench.sources.archive import DAMAGE, extract, unpack
 from lesionbench.sources.download import ELSEWHERE, fetch, md5_of
-from lesionbench.sources.folder import IMAGE_SUFFIXES, PUBLISHED_PAIRS
+from lesionbench.sources.folder import IMAGE_SUFFIXES, PUBLISHED_PAIRS, copy, find_external
 
 DOI = "https://doi.org/10.7910/DVN/DBW86T"
 DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile/"
@@ -60,7 +60,7 @@ EXTERNAL = {
 }
 
 
-def fetch_ham10000(raw: Path, mirror: str | None, external: Sequence[str], downloads: Path) -> None:
+def fetch_ham10000(raw: Path, mirror: str | None, external: Sequence[str], downloads: Path, own: Path = Path()) -> None:
     """Make the raw folder `raw` from HAM10000 and the `external` cohorts, whole or not at all.
 
     Args:
@@ -69,15 +69,17 @@ def fetch_ham10000(raw: Path, mirror: str | None, external: Sequence[str], downl
             local folder without MD5SUMS holds upstream's files as a browser saves them: the zips, or one zip of all
             (which may also be the mirror itself), and tables as .csv, .tab or without suffix. Upstream's MD5 is checked
             where one is known. It is not of the tables, which Dataverse rewrites; their columns are looked at.
-        external: names of EXTERNAL.
+        external: names of EXTERNAL, or of folders in `own`/external, as sources.folder.copy_folder takes them.
         downloads: keeps what was downloaded, so that an interrupted run can resume. A local mirror is read in place,
             but for a zip of all, whose files are kept here.
+        own: the user's folder, with cohorts of the user's own.
 
     Raises:
-        UserError: for an unknown cohort, an incomplete mirror, or a file that cannot be fetched or has a wrong MD5.
-            Also for an archive that cannot be unpacked, and if `raw` exists and is not empty.
+        UserError: for an unknown or incomplete cohort, an incomplete mirror, or a file that cannot be fetched or has a
+            wrong MD5. Also for an archive that cannot be unpacked, and if `raw` exists and is not empty.
     """
-    cohorts = {name: _known_cohort(name) for name in external}
+    cohorts = {name: EXTERNAL[name] for name in external if name in EXTERNAL}
+    copies = _find_own(own, [name for name in external if name not in EXTERNAL])
     mirror = mirror if mirror is None or _is_url(mirror) else str(local(mirror))
     sums = _read_sums(mirror, downloads) if mirror else {}
     parts = [_obtain(file, mirror, sums, downloads) for file in IMAGES]
@@ -94,6 +96,7 @@ def fetch_ham10000(raw: Path, mirror: str | None, external: Sequence[str], downl
             _write_table(labels, folder / "external" / name / "labels.csv")
             for groupings in _groupings(mirror, name):
                 shutil.copyfile(groupings, folder / "external" / name / "lesion_groupings.csv")
+        copy(copies, folder, own)
     if mirror and not sums:
         print(
             f"{mirror} has no MD5SUMS: {', '.join(file.name for file in (*IMAGES, MASKS))} have upstream's MD5; of the "
@@ -102,10 +105,13 @@ def fetch_ham10000(raw: Path, mirror: str | None, external: Sequence[str], downl
         )
 
 
-def _known_cohort(name: str) -> Cohort:
-    if name not in EXTERNAL:
-        raise UserError(f"dataset.external: unknown cohort {name!r}; known are {', '.join(EXTERNAL)}")
-    return EXTERNAL[name]
+def _find_own(own: Path, external: Sequence[str]) -> dict[Path, Path]:
+    try:
+        return find_external(own, external)
+    except UserError as error:
+        if "unknown cohort" not in str(error):
+            raise
+        raise UserError(f"{error}; of the ISIC 2018 challenge there are {', '.join(EXTERNAL)}") from None
 
 
 def _is_url(mirror: str) -> bool:

@@ -17,12 +17,13 @@ from lesionbench.tracking.names import safe
 ANSWER_WITHIN = 5  # Seconds to wait for a server's first answer.
 LOCKED_FOR = 60  # Seconds at most to wait for another process that creates the database.
 # Where MLflow's database says in which folder artefacts lie.
-PLACES = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-    "model_versions": "storage_location",
-}
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
 
 
 def failure(error: Exception) -> str:
@@ -89,6 +90,12 @@ def is_server(address: str) -> bool:
     return address.startswith(("http://", "https://", "databricks"))
 
 
+def is_there() -> bool:
+    """Whether the store exists; of a server nobody asks."""
+    where = uri()
+    return not where.startswith("sqlite:///") or Path(where.removeprefix("sqlite:///")).exists()
+
+
 def lock() -> Any:
     """A lock between processes, held to create the database or a run."""
     return cache.lock(root() / ".mlflow.lock", timeout=LOCKED_FOR)
@@ -143,7 +150,7 @@ def _find_artefacts(database: Any) -> None:
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
     for before in found - {str(root()), root().as_uri()}:
         now = root().as_uri() if before.startswith("file:") else str(root())
-        for table, column in PLACES.items():
+        for table, column in PLACES:
             if table in tables:
                 database.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE instr({column}, ?) = 1",

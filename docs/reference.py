@@ -55,7 +55,7 @@ OTHERS = {
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
-    "learning",
+    "learning, subgroups",
     "reports/index.html": "the report, one page that needs nothing else",
 }
 SPREAD = "`by`, `value`, `measure`, `n`, `p5`, `p25`, `p50`, `p75`, `p95`"

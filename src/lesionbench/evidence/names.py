@@ -57,3 +57,8 @@ RULES = {
 }
 ENSEMBLE = "ensemble"  # the name of what all backbones say together, beside the names of backbones
 TASKS = {"melanoma": "Melanoma or not", "diagnosis": "Which of seven diagnoses"}
+RIVALS = {
+    "constant": "val's class shares",
+    "metadata": "age, sex and site, no image",
+    "quality": "eight colour and quality numbers",
+}

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import claims, formats, sentences, summary
+from lesionbench.evidence.names import ENSEMBLE, METRICS, RIVALS, RULES, SKILLS, TASKS
+from lesionbench.report import claims, formats, rivals, sentences, subgroups, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -25,6 +25,8 @@ SECTIONS = {
     "images": "Images",
     "training": "Training",
     "results": "Results",
+    "rivals": "Against trivial predictors",
+    "subgroups": "Whom it fails",
     "gradcam": "Where the models look",
     "methods": "How it was made",
 }
@@ -96,6 +98,7 @@ def _environment() -> jinja2.Environment:
         "ENSEMBLE": ENSEMBLE,
         "METRICS": METRICS,
         "SKILLS": SKILLS,
+        "RIVALS": RIVALS,
         "RULES": RULES,
         "TASKS": TASKS,
         "BY_LESION": BY_LESION,
@@ -103,6 +106,8 @@ def _environment() -> jinja2.Environment:
         "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,
         "say": sentences,
         "claim": claims,
+        "rival": rivals,
+        "subgroup": subgroups,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

@@ -41,6 +41,8 @@ from lesionbench.results.models import (
     Summary,
     Training,
 )
+from lesionbench.results.rivals import Gain, Gains, Rivals
+from lesionbench.results.subgroups import Subgroup, Subgroups, WithinSource
 
 FILES: dict[str, type[BaseModel]] = {
     "metrics/index.json": Index,
@@ -53,6 +55,8 @@ FILES: dict[str, type[BaseModel]] = {
     "metrics/evaluate/<task>/<backbone>.json": Evaluation,
     "metrics/explain/<task>/<backbone>.json": Explanation,
     "metrics/compare/<task>.json": Comparison,
+    "metrics/rivals/<task>.json": Rivals,
+    "metrics/subgroups/<task>.json": Subgroups,
     "metrics/summary.json": Summary,
 }
 
@@ -76,6 +80,8 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Flip",
+    "Gain",
+    "Gains",
     "Hair",
     "Index",
     "LesionScores",
@@ -84,11 +90,15 @@ __all__ = [
     "Part",
     "Parts",
     "Reliability",
+    "Rivals",
     "Scores",
     "Section",
     "Split",
+    "Subgroup",
+    "Subgroups",
     "Summary",
     "Training",
+    "WithinSource",
     "read",
     "write",
 ]

@@ -37,9 +37,9 @@ def test_the_lead_tells_of_each_rival() -> None:
     said = rivals.lead("<net>", "the test split", gains, 500)
     assert said == (
         "What <strong>&lt;net&gt;</strong> gains in ROC AUC of melanoma on the test split: over val&#39;s class shares"
-        ': gain, +0.400 <span class="nowrap">(+0.300 to +0.500)</span>; over age, sex and site, no image: no gain shown, '
-        '+0.010 <span class="nowrap">(−0.020 to +0.040)</span>; over eight colour and quality numbers: too few lesions '
-        "to say, +0.200."
+        ': gain, +0.400 <span class="nowrap">(+0.300 to +0.500)</span>; over age, sex and site, no image: no gain '
+        'shown, +0.010 <span class="nowrap">(−0.020 to +0.040)</span>; over eight colour and quality numbers: too few '
+        "lesions to say, +0.200."
     )
 
 

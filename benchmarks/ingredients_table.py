@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data
 from benchmarks.ingredients import BASE
 from lesionbench import figures
 from lesionbench.core.files import read_csv, write_csv
-from lesionbench.core.metadata import INPUTS
 from lesionbench.core.tasks import classes_of
-from lesionbench.evidence import leak_cost, predictions
+from lesionbench.evidence import leak_cost, predictions, rivals
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.metrics import lesions_behind
-from lesionbench.networks import coding
 
 TASK, SAMPLES, COHORT, ANOTHER = "diagnosis", 1000, "isic2017", "another seed"
 NO_IMAGE = "age, sex and site alone, no image"
@@ -34,13 +31,8 @@ def read(split: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def rival(split: pd.DataFrame) -> pd.DataFrame:
     """Predictions without an image: a logistic regression of the training images' age, sex and site."""
-    classes = classes_of(TASK)
-    known = coding.encode(split, coding.coding(INPUTS))
-    train = split["split"].eq("train").to_numpy()
-    model = LogisticRegression(max_iter=2000).fit(known[train], split["dx"][train])
-    rows = np.flatnonzero(split["split"].isin(predictions.SCORED))
-    logits = model.predict_log_proba(known[rows])[:, [list(model.classes_).index(name) for name in classes]]
-    return _decided(split.iloc[rows], logits)
+    rows = split[split["split"].isin(predictions.SCORED)]
+    return _decided(rows, rivals.from_metadata(split, rows, TASK))
 
 
 def _decided(rows: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:

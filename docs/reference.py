@@ -56,7 +56,7 @@ OTHERS = {
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
-    "learning",
+    "learning, subgroups",
     "reports/index.html": "the report, one page that needs nothing else",
     "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
     "scores, limits",

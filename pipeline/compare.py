@@ -1,24 +1,27 @@
 """Compare all backbones of one task: python pipeline/compare.py TASK.
 
-Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses.
-Writes metrics/compare/<task>.json, the paired differences and the ensemble, and reports/compare/<task>/, the figures:
-of test, or of val while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because
-`dvc plots diff` shows them to whoever chooses between experiments. Of seven diagnoses, the chosen backbone's
-predictions also go to reports/compare/diagnosis/isic2018_<part>.csv, in the ISIC challenge's form. Results of dropped
-tasks and backbones leave the folders that this stage depends on. This stage logs the scores of all backbones to MLflow,
-because loading MLflow takes longer than evaluating one backbone on the phantom.
+Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses; for
+trivial predictors and subgroups also data/split.csv, data/index.csv, data/hair.csv and the masks. Writes
+metrics/compare/<task>.json, the paired differences, the ensemble and what the chosen backbone would do in use,
+metrics/rivals/<task>.json, metrics/subgroups/<task>.json, and reports/compare/<task>/, the figures: of test, or of val
+while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because `dvc plots diff` shows
+them to whoever chooses between experiments. Of seven diagnoses, the chosen backbone's predictions also go to
+reports/compare/diagnosis/isic2018_<part>.csv, in the ISIC challenge's form. Results of dropped tasks and backbones leave
+the folders that this stage depends on. This stage logs the scores of all backbones to MLflow, because loading MLflow
+takes longer than evaluating one backbone.
 """
+
+from typing import Any
 
 from lesionbench.core import process
 
 
 def main(task: str) -> None:
     from pathlib import Path
-    from typing import Any
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import challenge, compare, curves, deployment, names, predictions, robustness
+    from lesionbench.evidence import challenge, compare, curves, deployment, names, predictions, robustness, subgroups
     from lesionbench.tracking import comparison
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
@@ -54,6 +57,7 @@ def main(task: str) -> None:
     found |= {"split": split, "differences": differences}
     results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))
 
+    failed = beside(task, config, every, shown, evaluations[found["chosen"]], {**found, "lesion": lesion})
     data, of_split = curves.tabulate(shown, classes), {b: each[split] for b, each in scores.items()}
     drawn = curves.draw(data, classes, of_split, split, section.decision)
     drawn["learning"] = curves.draw_learning(
@@ -63,6 +67,7 @@ def main(task: str) -> None:
     if worse := evaluations[chosen].get("robustness"):
         drawn["robustness"] = robustness.draw(worse, f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}")
     files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
+    drawn["subgroups"] = subgroups.draw(failed, f"{found['chosen']} by subgroup, task {task}, {split}")
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))
@@ -73,6 +78,27 @@ def main(task: str) -> None:
             files.write_csv(f"reports/compare/{task}/isic2018_{part}.csv", table)
     cohort = tasks.trainable_cohort(every[backbones[0]])
     comparison.log_evaluations(cohort, task, evaluations, found["chosen"])
+
+
+def beside(task: str, config: Any, every: dict, shown: dict, evaluation: dict, found: dict) -> dict[str, Any]:
+    """Write what trivial predictors score, and in which subgroups the chosen backbone fails; returns the latter."""
+    from lesionbench import results
+    from lesionbench.core import files, tasks
+    from lesionbench.evidence import compare, predictions, rivals, subgroups
+
+    index, lesion, split = files.read_csv("data/index.csv"), found["lesion"], found["split"]
+    images = files.read_csv("data/split.csv").merge(index[["image_id", *rivals.QUALITY]], on="image_id")
+    resampled, held_out = (config.compare.bootstrap, config.seed), config.split.holdout_source is not None
+    options: dict[str, Any] = {"free_test": held_out, "lesion": lesion, "leaky": config.leaky}
+    trivial, against = rivals.against(every, images, task, config.evaluate, *resampled, **options)
+    results.write(f"metrics/rivals/{task}.json", results.Rivals.model_validate(against))
+    alike = shown | {name: compare.part(table, task, config.evaluate, split) for name, table in trivial.items()}
+    free = predictions.drawn_freely(split, held_out, lesion != "group_id")
+    draws = compare.draw(shown[found["chosen"]], tasks.classes_of(task), *resampled, free)
+    known = subgroups.describe(shown[found["chosen"]], index, files.read_csv("data/hair.csv"), lesion)
+    failed = subgroups.compare(alike, found["chosen"], evaluation, known, task, lesion, draws)
+    results.write(f"metrics/subgroups/{task}.json", results.Subgroups.model_validate({"split": split, **failed}))
+    return failed
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main() -> None:
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
     for folder in ("metrics/evaluate", "metrics/explain", "metrics/train", "reports/gradcam"):
         leftovers.remove(folder, config.tasks, config.backbones)
-    for folder in ("metrics/compare", "metrics/plots", "reports/compare"):
+    for folder in ("metrics/compare", "metrics/plots", "metrics/rivals", "metrics/subgroups", "reports/compare"):
         leftovers.remove(folder, config.tasks)
     found = inputs.read_found(metrics)
     tasks = inputs.read_tasks(metrics, config.tasks, config.backbones)

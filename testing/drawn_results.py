@@ -11,7 +11,7 @@ from scores import draw_predictions
 
 from lesionbench import results
 from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import compare, deployment, predictions
+from lesionbench.evidence import compare, deployment, predictions, rivals, subgroups
 from lesionbench.evidence.names import ENSEMBLE
 from lesionbench.evidence.robustness import LEVELS
 
@@ -31,6 +31,27 @@ def draw(seed: int, task: str, skill: float = 1.5, n: int = 1500) -> pd.DataFram
 def sealed(table: pd.DataFrame) -> pd.DataFrame:
     """What is predicted while the test split is sealed."""
     return table[table["split"].eq("val")].reset_index(drop=True)
+
+
+@functools.cache
+def images(n: int = 1500, train: int = 200) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """As data/split.csv, data/index.csv and data/hair.csv: the images of `draw` and some of train, without masks."""
+    rng, table = (
+        np.random.default_rng(7),
+        draw(0, "diagnosis", n=n)[["image_id", "group_id", "cohort", "split", "label"]],
+    )
+    more = pd.DataFrame({"image_id": [f"T{i:03d}" for i in range(train)], "split": "train", "cohort": "own"})
+    more = more.assign(group_id=more["image_id"], label=rng.choice(CLASSES["diagnosis"], train))
+    rows = pd.concat([table, more], ignore_index=True).rename(columns={"label": "dx"})
+    rows["lesion_id"], count, melanoma = rows["group_id"], len(rows), rows["dx"].eq("mel")
+    person = {"age": rng.integers(3, 18, count) * 5.0, "sex": rng.choice(["female", "male"], count)}
+    rows = rows.assign(**person, localization=rng.choice(["back", "face", ""], count))
+    measured = {name: rng.random(count) + 0.3 * melanoma for name in rivals.QUALITY}
+    index = rows[["image_id", "age", "sex", "localization"]].assign(**measured, mask_path="")
+    index["source"], index["dx_type"] = rng.choice(["a", "b"], count), rng.choice(["histo", "follow_up"], count)
+    index["quality_flags"] = rng.choice(["", "blurred", "blurred dark_corners"], count)
+    split = rows[["image_id", "lesion_id", "group_id", "cohort", "dx", "split", "age", "sex", "localization"]]
+    return split, index, index[["image_id"]].assign(coverage=rng.choice([0, 0.02, 0.2], count))
 
 
 def trained(key: str = KEY) -> dict[str, Any]:
@@ -89,6 +110,9 @@ def _made(opened: bool) -> str:
             "ensemble": evaluated(together, task),
             "leaky": False,
         }
+        made[f"rivals/{task}"], made[f"subgroups/{task}"] = _beside(
+            task, {**drawn[task], ENSEMBLE: together}, shown, evaluations, made[f"compare/{task}"]
+        )
         for backbone in BACKBONES:
             made[f"train/{task}/{backbone}"] = trained()
             made[f"evaluate/{task}/{backbone}"] = {
@@ -101,6 +125,20 @@ def _made(opened: bool) -> str:
     for name, found in made.items():
         made[name] = results.FILES[_pattern(name)].model_validate(found).model_dump(exclude_unset=True)
     return json.dumps(made)
+
+
+def _beside(
+    task: str, every: dict[str, Any], shown: dict[str, Any], evaluations: dict[str, Any], found: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    section, (split, index, hair) = sections.evaluate(bootstrap=20), images()
+    table, chosen = split.merge(index[["image_id", *rivals.QUALITY]]), found["chosen"]
+    options: dict[str, Any] = {"free_test": False, "lesion": "group_id", "leaky": False}
+    trivial, against = rivals.against(every, table, task, section, 20, 1, **options)
+    alike = shown | {name: compare.part(each, task, section, found["split"]) for name, each in trivial.items()}
+    draws = compare.draw(shown[chosen], CLASSES[task], 20, 1)
+    known = subgroups.describe(shown[chosen], index, hair, "group_id")
+    failed = subgroups.compare(alike, chosen, evaluations[chosen], known, task, "group_id", draws)
+    return against, {"split": found["split"], **failed}
 
 
 def _pattern(name: str) -> str:

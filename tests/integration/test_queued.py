@@ -29,7 +29,7 @@ def test_dropped_backbones_and_tasks_leave_an_experiment(clone: Path, call: Comm
     """What the commit has of them is in no commit of an experiment, and nothing there depends on it."""
     strange = [f"metrics/{stage}/{TASK}/resnet50.json" for stage in ("train", "evaluate", "explain")]
     strange += ["metrics/evaluate/diagnosis/resnet50.json", "metrics/compare/diagnosis.json"]
-    strange += ["metrics/plots/diagnosis/roc.csv"]
+    strange += ["metrics/plots/diagnosis/roc.csv", "metrics/rivals/diagnosis.json", "metrics/subgroups/diagnosis.json"]
     for name in strange:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text("{}\n")
@@ -44,6 +44,7 @@ def test_dropped_backbones_and_tasks_leave_an_experiment(clone: Path, call: Comm
     deps = {dep["path"]: dep.get("nfiles") for name in (f"compare@{TASK}", "report") for dep in stages[name]["deps"]}
     folders = ["data/predictions", f"metrics/evaluate/{TASK}", f"metrics/train/{TASK}"]
     folders += ["metrics/compare", "metrics/evaluate", "metrics/explain", "metrics/train", "reports/gradcam"]
+    folders += ["metrics/rivals", "metrics/subgroups"]
     assert [deps[folder] for folder in folders] == [1] * len(folders)
 
 

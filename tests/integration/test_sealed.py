@@ -31,13 +31,15 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
     """Differences, ensemble, figures and MLflow's scores are of val while the predictions are; plots always are."""
     made = drawn_results.metrics(opened)
     for name in made:
-        if not name.startswith("compare/"):
+        if name.startswith(("train/", "evaluate/")):
             files.write_json(tmp_path / "metrics" / f"{name}.json", made[name])
     for task in CLASSES:
         for i, backbone in enumerate(drawn_results.BACKBONES):
             table = drawn_results.draw(i, task)
             table = table if opened else drawn_results.sealed(table)
             files.write_csv(tmp_path / f"data/predictions/{task}/{backbone}.csv", table)
+    for name, table in zip(("split", "index", "hair"), drawn_results.images(), strict=True):
+        files.write_csv(tmp_path / f"data/{name}.csv", table)
     dump_yaml(read_yaml(ROOT / "params.yaml") | {"backbones": [*drawn_results.BACKBONES]}, tmp_path / "params.yaml")
     shutil.copy(ROOT / "metrics/split.json", tmp_path / "metrics")
     run(tmp_path, "compare.py", "melanoma")
@@ -52,8 +54,11 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
     assert confusion["actual"].tolist() == val.tolist() * 4  # what `dvc plots diff` shows is of val, opened or not
     figures = tmp_path / "reports/compare/melanoma"
     assert sorted(path.stem for path in figures.iterdir()) == [
-        *("calibration", "confusion", "learning", "precision_recall", "roc")
+        *("calibration", "confusion", "learning", "precision_recall", "roc", "subgroups")
     ]
+    against: dict[str, Any] = files.read_json(tmp_path / "metrics/rivals/melanoma.json")
+    assert list(against["gains"]) == (["test", "clinic"] if opened else ["val"])
+    assert files.read_json(tmp_path / "metrics/subgroups/melanoma.json")["all"]["n"] == 500
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -63,7 +68,8 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
     assert any(name.startswith(("test_", "clinic_")) for name in logged.data.metrics) is opened
 
 
-MADE = ["data/predictions", "metrics/evaluate", "metrics/compare", "metrics/plots"]
+BESIDE = ["metrics/rivals", "metrics/subgroups"]
+MADE = ["data/predictions", "metrics/evaluate", "metrics/compare", "metrics/plots", *BESIDE]
 ALSO = ["metrics/explain", "metrics/summary.json", "reports/gradcam", "reports/compare", "reports/index.html"]
 
 

@@ -81,7 +81,7 @@ def test_page_loads_nothing_and_links_to_dois(made: Made, backbones: list[str], 
     html = render(made)
     shown = Page(html)
     sources = [value for _, attrs in shown.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 6 + 14 + 2 * (7 + len(backbones))
+    assert len(sources) == 6 + 14 + 2 * (8 + len(backbones))
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in shown.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -110,7 +110,7 @@ def test_links_inside_the_page_have_targets(made: Made, render: Render) -> None:
 def test_every_figure_is_shown_once_and_described(made: Made, backbones: list[str], render: Render) -> None:
     """Every figure is shown once and described for who can't see it."""
     images = [attrs for tag, attrs in Page(render(made)).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (7 + len(backbones))
+    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (8 + len(backbones))
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 
@@ -152,8 +152,11 @@ def test_text_from_data_and_params_stays_text(made: Made, text: str, render: Ren
     evaluated = [made[name] for name in made if name.startswith("evaluate/")]
     evaluated += [each["deployment"] for each in (compared, made["compare/diagnosis"])]
     evaluated += [compared["ensemble"], made["compare/diagnosis"]["ensemble"], *compared["from_diagnosis"].values()]
+    evaluated += [each for name in made if name.startswith("rivals/") for each in made[name]["scores"].values()]
     for each in evaluated:
         each["external"] = {f"other {nasty}": scores for scores in each["external"].values()}
+    for beside in (made["rivals/melanoma"], made["rivals/diagnosis"]):
+        beside["gains"][f"other {nasty}"] = beside["gains"].pop("clinic")
     shown = Page(render(made, re.sub(r"(?m)^  title: .*$", lambda _: f"  title: {json.dumps(nasty)}", text)))
     assert [tag for tag, _ in shown.tags].count("script") == 2  # the page's own
     assert shown.text.count(nasty) > 5

@@ -67,3 +67,8 @@ DISTURBANCES = {
     "crop": "side of the middle square that is kept, as a share",
     "hair": "number of dark hairs drawn",
 }
+RIVALS = {
+    "constant": "val's class shares",
+    "metadata": "age, sex and site, no image",
+    "quality": "eight colour and quality numbers",
+}

@@ -28,3 +28,25 @@ def weighted_areas(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray
 def weighted_roc_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve, float (weightings,); arguments as in weighted_areas."""
     return weighted_areas(scores, positive, weights)[0]
+
+
+def roc_auc_within(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    """How often a positive scores above a negative of its own stratum, float (weightings,).
+
+    It is the mean of the strata's areas under the ROC curve, weighted by their pairs. A score that only tells the
+    strata apart has 0.5 here, however large its area over all pairs (Janes and Pepe 2008,
+    doi:10.1111/j.1541-0420.2007.00901.x). NaN where no stratum has both kinds.
+
+    Args:
+        scores, positive, weights: as in weighted_areas.
+        stratum: of each image, (n,).
+    """
+    right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for each in np.unique(stratum):
+        rows = stratum == each
+        w, here = weights[:, rows], positive[rows]
+        n = (w @ here) * (w @ ~here)
+        right += n * np.nan_to_num(weighted_roc_auc(scores[rows], here, w))
+        pairs += n
+    with np.errstate(invalid="ignore"):
+        return right / pairs

@@ -21,7 +21,7 @@ EDA = (
     *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
     *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
 )
-COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning", "decision_curves")
+COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning", "decision_curves", "subgroups")
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -39,7 +39,7 @@ def read_tasks(metrics: Path, tasks: Sequence[str], backbones: Sequence[str]) ->
         backbones: those that were trained, in the order of the page.
 
     Returns:
-        task → `train`, `evaluate`, `explain` (each backbone → JSON), `compare` (JSON) and:
+        task → `train`, `evaluate`, `explain` (each backbone → JSON), `compare`, `rivals`, `subgroups` (JSON) and:
 
         - `members`: the evaluation of each backbone, and that of the ensemble where there is one
         - `rows`: these, and melanoma read from seven diagnoses where it was; each with val, test and external
@@ -60,6 +60,8 @@ def _read_task(metrics: Path, task: str, backbones: Sequence[str]) -> dict[str, 
         for stage, kind in kinds.items()
     }
     found["compare"] = results.read(results.Comparison, metrics / "compare" / f"{task}.json").plain()
+    found["rivals"] = results.read(results.Rivals, metrics / "rivals" / f"{task}.json").plain()
+    found["subgroups"] = results.read(results.Subgroups, metrics / "subgroups" / f"{task}.json").plain()
     compared = found["compare"]
     found["members"] = {**found["evaluate"], **({ENSEMBLE: compared[ENSEMBLE]} if ENSEMBLE in compared else {})}
     seven = {f"{name}, from seven diagnoses": each for name, each in compared.get("from_diagnosis", {}).items()}

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import DISTURBANCES, ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import checklists, claims, formats, recommendation, sentences, summary
+from lesionbench.evidence.names import DISTURBANCES, ENSEMBLE, METRICS, RIVALS, RULES, SKILLS, TASKS
+from lesionbench.report import checklists, claims, formats, recommendation, rivals, sentences, subgroups, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -30,6 +30,8 @@ SECTIONS = {
     "images": "Images",
     "training": "Training",
     "results": "Results",
+    "rivals": "Against trivial predictors",
+    "subgroups": "Whom it fails",
     "robustness": "Worse images",
     "gradcam": "Where the models look",
     "checklists": "Checklists",
@@ -109,6 +111,7 @@ def _environment() -> jinja2.Environment:
         "ENSEMBLE": ENSEMBLE,
         "METRICS": METRICS,
         "SKILLS": SKILLS,
+        "RIVALS": RIVALS,
         "RULES": RULES,
         "TASKS": TASKS,
         "DISTURBANCES": DISTURBANCES,
@@ -118,6 +121,8 @@ def _environment() -> jinja2.Environment:
         "say": sentences,
         "claim": claims,
         "advise": recommendation,
+        "rival": rivals,
+        "subgroup": subgroups,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

@@ -42,7 +42,9 @@ from lesionbench.results.models import (
     Summary,
     Training,
 )
+from lesionbench.results.rivals import Gain, Gains, Rivals
 from lesionbench.results.robustness import Disturbed, Robustness
+from lesionbench.results.subgroups import Subgroup, Subgroups, WithinSource
 
 FILES: dict[str, type[BaseModel]] = {
     "metrics/index.json": Index,
@@ -55,6 +57,8 @@ FILES: dict[str, type[BaseModel]] = {
     "metrics/evaluate/<task>/<backbone>.json": Evaluation,
     "metrics/explain/<task>/<backbone>.json": Explanation,
     "metrics/compare/<task>.json": Comparison,
+    "metrics/rivals/<task>.json": Rivals,
+    "metrics/subgroups/<task>.json": Subgroups,
     "metrics/summary.json": Summary,
 }
 
@@ -81,6 +85,8 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Flip",
+    "Gain",
+    "Gains",
     "Hair",
     "Index",
     "LesionScores",
@@ -91,13 +97,17 @@ __all__ = [
     "Point",
     "Predictive",
     "Reliability",
+    "Rivals",
     "Robustness",
     "Scores",
     "Section",
     "Split",
+    "Subgroup",
+    "Subgroups",
     "Summary",
     "Training",
     "Use",
+    "WithinSource",
     "read",
     "write",
 ]

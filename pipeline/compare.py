@@ -1,6 +1,6 @@
 """Compare all backbones of one task: python pipeline/compare.py TASK.
 
-Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses.
+Reads data/index.csv, their predictions, scores and learning curves, and for melanoma those of seven diagnoses.
 Writes metrics/compare/<task>.json, the paired differences and the ensemble, and reports/compare/<task>/, the figures:
 of test, or of val while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because
 `dvc plots diff` shows them to whoever chooses between experiments. Of seven diagnoses, the chosen backbone's
@@ -18,7 +18,7 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import challenge, compare, curves, names, predictions
+    from lesionbench.evidence import challenge, compare, curves, names, predictions, transfer
     from lesionbench.tracking import comparison
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
@@ -46,6 +46,9 @@ def main(task: str) -> None:
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
     free = predictions.drawn_freely(split, free, lesion != "group_id")
+    index, chosen = files.read_csv("data/index.csv"), every[found["chosen"]]
+    lost = transfer.drops(chosen, index, classes, config.compare.bootstrap, config.seed, free=free)
+    found |= {"transfer": lost} if lost else {}
     differences = compare.paired_differences(shown, classes, config.compare.bootstrap, config.seed, free=free)
     found |= {"split": split, "differences": differences}
     results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import ENSEMBLE, METRICS, RULES, SKILLS, TASKS
-from lesionbench.report import claims, formats, sentences, summary
+from lesionbench.evidence.names import ENSEMBLE, HEADLINE, METRICS, RULES, SKILLS, TASKS
+from lesionbench.report import claims, elsewhere, formats, sentences, summary
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -94,6 +94,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "SECTIONS": SECTIONS,
         "ENSEMBLE": ENSEMBLE,
+        "HEADLINE": HEADLINE,
         "METRICS": METRICS,
         "SKILLS": SKILLS,
         "RULES": RULES,
@@ -103,6 +104,7 @@ def _environment() -> jinja2.Environment:
         "DIAGNOSIS_NAMES": DIAGNOSIS_NAMES,
         "say": sentences,
         "claim": claims,
+        "elsewhere": elsewhere,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

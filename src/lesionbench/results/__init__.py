@@ -22,6 +22,7 @@ from lesionbench.results.data import (
     Part,
     Split,
 )
+from lesionbench.results.elsewhere import Population, Transfer
 from lesionbench.results.fields import Numbers, Section, read, write
 from lesionbench.results.models import (
     METRICS,
@@ -83,12 +84,14 @@ __all__ = [
     "OperatingPoint",
     "Part",
     "Parts",
+    "Population",
     "Reliability",
     "Scores",
     "Section",
     "Split",
     "Summary",
     "Training",
+    "Transfer",
     "read",
     "write",
 ]

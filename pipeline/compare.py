@@ -1,14 +1,12 @@
 """Compare all backbones of one task: python pipeline/compare.py TASK.
 
-Reads their predictions, scores and learning curves, and for the task melanoma the predictions of seven diagnoses; for
-trivial predictors and subgroups also data/split.csv, data/index.csv, data/hair.csv and the masks. Writes
-metrics/compare/<task>.json, the paired differences, the ensemble and what the chosen backbone would do in use,
-metrics/rivals/<task>.json, metrics/subgroups/<task>.json, and reports/compare/<task>/, the figures: of test, or of val
-while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because `dvc plots diff` shows
-them to whoever chooses between experiments. Of seven diagnoses, the chosen backbone's predictions also go to
-reports/compare/diagnosis/isic2018_<part>.csv, in the ISIC challenge's form. Results of dropped tasks and backbones leave
-the folders that this stage depends on. This stage logs the scores of all backbones to MLflow, because loading MLflow
-takes longer than evaluating one backbone.
+Reads their predictions, scores and learning curves, and for melanoma those of seven diagnoses; for trivial predictors
+and subgroups also data/split.csv, data/index.csv, data/hair.csv and the masks. Writes metrics/compare/<task>.json,
+metrics/rivals/<task>.json, metrics/subgroups/<task>.json, and reports/compare/<task>/, figures and tables: of test, or
+of val while test is sealed. The data of the curves, metrics/plots/<task>/, are always of val, because `dvc plots diff`
+shows them to whoever chooses between experiments. Results of dropped tasks and backbones leave the folders that this
+stage depends on. This stage logs the scores of all backbones to MLflow, because loading MLflow takes longer than
+evaluating one backbone.
 """
 
 from typing import Any
@@ -17,16 +15,13 @@ from lesionbench.core import process
 
 
 def main(task: str) -> None:
-    from pathlib import Path
-
-    from lesionbench import figures, params, results, schemas
+    from lesionbench import params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import challenge, compare, curves, deployment, names, predictions, robustness, subgroups
+    from lesionbench.evidence import compare, curves, names, predictions
     from lesionbench.tracking import comparison
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
     config = params.load(*declared, "train.monitor")
-    free = config.split.holdout_source is not None
     classes, backbones, section = tasks.classes_of(task), config.backbones, config.evaluate
     for folder in ("data/predictions", "metrics/evaluate", "metrics/train"):
         leftovers.remove(folder, config.tasks, backbones)
@@ -35,10 +30,9 @@ def main(task: str) -> None:
     every = {b: files.read_csv(f"data/predictions/{task}/{b}.csv") for b in backbones}
     compare.check_alike(every)
     lesion = results.read(results.Split, "metrics/split.json").lesion
-    options: dict[str, Any] = {"free_test": free, "lesion": lesion}
-    chosen = compare.choose(task, evaluations)
+    options: dict[str, Any] = {"free_test": config.split.holdout_source is not None, "lesion": lesion}
+    chosen, scores = compare.choose(task, evaluations), dict(evaluations)
     found: dict[str, Any] = {"leaky": config.leaky, "chosen": chosen}
-    scores = dict(evaluations)
     if len(every) > 1:
         every[names.ENSEMBLE], temperature, biases = compare.ensemble(every, task)
         made = predictions.evaluate(every[names.ENSEMBLE], task, section, config.seed, **options)
@@ -47,41 +41,52 @@ def main(task: str) -> None:
     if task == "melanoma" and "diagnosis" in config.tasks:
         tables = {b: files.read_csv(f"data/predictions/diagnosis/{b}.csv") for b in backbones}
         found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
-    points = {name: each["threshold"] for name, each in evaluations[chosen]["val"].get("operating_points", {}).items()}
-    used, swept, decision_curves = deployment.deploy(every[chosen], task, section, points, config.seed, **options)
-    found["deployment"] = {"backbone": chosen, **used}
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
-    free = predictions.drawn_freely(split, free, lesion != "group_id")
+    free = predictions.drawn_freely(split, options["free_test"], lesion != "group_id")
     differences = compare.paired_differences(shown, classes, config.compare.bootstrap, config.seed, free=free)
     found |= {"split": split, "differences": differences}
-    results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))
 
-    failed = beside(task, config, every, shown, evaluations[found["chosen"]], {**found, "lesion": lesion})
     data, of_split = curves.tabulate(shown, classes), {b: each[split] for b, each in scores.items()}
     drawn = curves.draw(data, classes, of_split, split, section.decision)
-    drawn["learning"] = curves.draw_learning(
-        {b: each["history"] for b, each in trainings.items()}, config.train.monitor, f"Training for {task}"
-    )
-    drawn["decision_curves"] = decision_curves
-    if worse := evaluations[chosen].get("robustness"):
-        drawn["robustness"] = robustness.draw(worse, f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}")
-    files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
-    drawn["subgroups"] = subgroups.draw(failed, f"{found['chosen']} by subgroup, task {task}, {split}")
+    histories = {b: each["history"] for b, each in trainings.items()}
+    drawn["learning"] = curves.draw_learning(histories, config.train.monitor, f"Training for {task}")
+    of_chosen(task, config, every[chosen], evaluations[chosen], options, found, drawn)
+    beside(task, config, every, shown, evaluations[chosen], {**found, "lesion": lesion}, drawn)
+    results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))
-    for name, figure in drawn.items():
-        figures.save(figure, Path(f"reports/compare/{task}/{name}.svg"))
+    save(task, drawn)
+    comparison.log_evaluations(tasks.trainable_cohort(every[backbones[0]]), task, evaluations, chosen)
+
+
+def of_chosen(
+    task: str, config: Any, table: Any, evaluation: Any, options: dict[str, Any], found: dict[str, Any], drawn: Any
+) -> None:
+    """Add to `found` and `drawn` what the chosen backbone would do in use, elsewhere and on worse images."""
+    from lesionbench.core import files, tasks
+    from lesionbench.evidence import challenge, deployment, robustness, transfer
+
+    chosen, free = found["chosen"], options["free_test"] or options["lesion"] != "group_id"
+    points = {name: each["threshold"] for name, each in evaluation["val"].get("operating_points", {}).items()}
+    used, swept, drawn["decision_curves"] = deployment.deploy(
+        table, task, config.evaluate, points, config.seed, **options
+    )
+    found["deployment"] = {"backbone": chosen, **used}
+    files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
+    index, resampled = files.read_csv("data/index.csv"), (config.compare.bootstrap, config.seed)
+    if lost := transfer.drops(table, index, tasks.classes_of(task), *resampled, free=free):
+        found["transfer"] = lost
+    if worse := evaluation.get("robustness"):
+        drawn["robustness"] = robustness.draw(worse, f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}")
     if task == "diagnosis":
-        for part, table in challenge.tables(every[found["chosen"]]):
-            files.write_csv(f"reports/compare/{task}/isic2018_{part}.csv", table)
-    cohort = tasks.trainable_cohort(every[backbones[0]])
-    comparison.log_evaluations(cohort, task, evaluations, found["chosen"])
+        for part, of_part in challenge.tables(table):
+            files.write_csv(f"reports/compare/{task}/isic2018_{part}.csv", of_part)
 
 
-def beside(task: str, config: Any, every: dict, shown: dict, evaluation: dict, found: dict) -> dict[str, Any]:
-    """Write what trivial predictors score, and in which subgroups the chosen backbone fails; returns the latter."""
+def beside(task: str, config: Any, every: Any, shown: Any, evaluation: Any, found: dict[str, Any], drawn: Any) -> None:
+    """Write what trivial predictors score, and in which subgroups the chosen backbone fails, and draw the latter."""
     from lesionbench import results
     from lesionbench.core import files, tasks
     from lesionbench.evidence import compare, predictions, rivals, subgroups
@@ -98,7 +103,17 @@ def beside(task: str, config: Any, every: dict, shown: dict, evaluation: dict, f
     known = subgroups.describe(shown[found["chosen"]], index, files.read_csv("data/hair.csv"), lesion)
     failed = subgroups.compare(alike, found["chosen"], evaluation, known, task, lesion, draws)
     results.write(f"metrics/subgroups/{task}.json", results.Subgroups.model_validate({"split": split, **failed}))
-    return failed
+    drawn["subgroups"] = subgroups.draw(failed, f"{found['chosen']} by subgroup, task {task}, {split}")
+
+
+def save(task: str, drawn: Any) -> None:
+    """Write the figures."""
+    from pathlib import Path
+
+    from lesionbench import figures
+
+    for name, figure in drawn.items():
+        figures.save(figure, Path(f"reports/compare/{task}/{name}.svg"))
 
 
 if __name__ == "__main__":

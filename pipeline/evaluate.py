@@ -1,7 +1,8 @@
 """Calibrate and score one trained backbone: python pipeline/evaluate.py TASK BACKBONE.
 
 Reads data/pixels.npy, data/split.csv, metrics/split.json (whether groups are patients) and the model. Writes
-data/predictions/<task>/<backbone>.csv, calibrated predictions of val, test and external images, and
+data/predictions/<task>/<backbone>.csv, calibrated predictions of val, test and external images (those that repeat a
+lesion of the trainable cohort too), and
 metrics/evaluate/<task>/<backbone>.json, their scores. Calibration, decisions and thresholds use only the validation
 split, so the test scores stay honest. While evaluate.test seals them, test and external images are not even predicted.
 """

@@ -161,7 +161,9 @@ class Hair(ByImage):
 class Predictions(Grouped):
     """data/predictions/<task>/<backbone>.csv; with_classes adds the columns `logit_<class>` and `p_<class>`."""
 
-    split: Text = one_of(("val", "test", "external"), "part that the image belongs to")
+    split: Text = one_of(
+        ("val", "test", "external", "excluded"), "its part; excluded: of a cohort, but repeats a lesion"
+    )
     label: Text = text("true class")
 
     @classmethod

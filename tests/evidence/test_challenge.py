@@ -60,3 +60,10 @@ def test_only_what_was_predicted_is_told(table: pd.DataFrame) -> None:
     assert csv.columns.tolist() == ["image", *challenge.ORDER]
     assert csv["image"].is_monotonic_increasing
     assert np.allclose(csv[list(challenge.ORDER)].sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_cohort_keeps_the_images_that_repeat_a_lesion(table: pd.DataFrame) -> None:
+    """The organisers refuse an answer that lacks images."""
+    whole = dict(challenge.tables(table))["clinic"]
+    table.loc[table.index[table["cohort"].eq("clinic")][:5], "split"] = "excluded"
+    pd.testing.assert_frame_equal(dict(challenge.tables(table))["clinic"], whole)

@@ -293,3 +293,38 @@ def test_any_logits_give_probabilities_that_sum_to_one(seed: int, task: str) -> 
     p = predictions.probabilities(table, tasks.classes_of(task))
     assert np.abs(p.sum(axis=1) - 1).max() < 1e-6
     assert p.min() >= 0
+
+
+def test_a_cohort_is_scored_with_and_without_the_images_that_repeat_a_lesion(split: pd.DataFrame) -> None:
+    """These are predicted and change nothing else: not the calibration, nor a score on another part."""
+    rows, _, table, *fitted = make(split, "melanoma")
+    plain = predictions.evaluate(table, "melanoma", SECTION, 0)
+    assert "with_repeats" not in plain
+    clinic = split.index[split["cohort"].eq("clinic")]
+    changed = split.copy()
+    changed.loc[clinic[:8], "split"] = "excluded"
+    assert predictions.scored_rows(changed, True).tolist() == predictions.scored_rows(split, True).tolist()
+    assert predictions.scored_rows(changed, False).tolist() == predictions.scored_rows(split, False).tolist()
+    again, *refitted = predictions.calibrate(
+        changed.iloc[predictions.scored_rows(changed, True)], logits_of(rows, "melanoma"), "melanoma"
+    )
+    assert refitted == fitted
+    found = predictions.evaluate(again, "melanoma", SECTION, 0)
+    assert found["with_repeats"] == {"clinic": plain["external"]["clinic"]}
+    assert found["external"]["clinic"]["n"] == plain["external"]["clinic"]["n"] - 8
+    assert {key: found[key] for key in ("val", "test")} == {key: plain[key] for key in ("val", "test")}
+    assert found["external"]["other"] == plain["external"]["other"]
+
+
+@pytest.mark.parametrize("kept", ["mel", "nv"])
+@pytest.mark.parametrize("task", ["melanoma", "diagnosis"])
+def test_a_cohort_of_one_class_is_scored(split: pd.DataFrame, task: str, kept: str) -> None:
+    """What one class leaves undefined is None, and the file's model takes it."""
+    split.loc[split["cohort"].eq("clinic"), "dx"] = kept
+    _, _, table, temperature, biases = make(split, task)
+    found = predictions.evaluate(table, task, SECTION, 0)
+    clinic = found["external"]["clinic"]
+    assert clinic["roc_auc"] is None
+    assert clinic["accuracy"] is not None
+    told = {**found, "leaky": False, "temperature": temperature, "biases": biases, "train_key": "0" * 20}
+    results.Evaluation.model_validate(told)

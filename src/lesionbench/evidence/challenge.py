@@ -12,7 +12,7 @@ ORDER = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 
 
 def tables(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each scored part as a table of the challenge: `val`, `test`, or the name of an external cohort.
+    """Each scored part as a table of the challenge: `val`, `test`, or an external cohort's name, with all its images.
 
     The challenge ranks by balanced accuracy of the largest value. So the values are the calibrated probabilities as
     they would be if all classes were equally common: p over the class's share on val, scaled to the sum 1. Their
@@ -30,6 +30,6 @@ def tables(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     p = np.divide(p, p.sum(axis=1, keepdims=True), out=np.zeros_like(p), where=p.sum(axis=1, keepdims=True) > 0)
     made = pd.DataFrame(p.round(8), columns=[name.upper() for name in classes])[list(ORDER)]
     made.insert(0, "image", table["image_id"].to_numpy())
-    part = table["split"].mask(table["split"].eq("external"), table["cohort"]).to_numpy()
+    part = table["split"].where(table["split"].isin(["val", "test"]), table["cohort"]).to_numpy()
     for name, rows in made.groupby(part):
         yield str(name), rows.sort_values("image", ignore_index=True)

@@ -28,8 +28,14 @@ def is_open(test: str, dataset: str) -> bool:
 
 
 def scored_rows(split: pd.DataFrame, opened: bool) -> np.ndarray:
-    """Positions of the rows of data/split.csv to predict, int (n,); unless test is `opened`, those of val alone."""
-    return np.flatnonzero(split["split"].isin(SCORED if opened else SCORED[:1]))
+    """Positions of the rows of data/split.csv to predict, int (n,); unless test is `opened`, those of val alone.
+
+    With it go the images of external cohorts that are excluded since they repeat a lesion of the trainable one.
+    """
+    if not opened:
+        return np.flatnonzero(split["split"].eq("val"))
+    repeats = split["split"].eq("excluded") & split["cohort"].ne(tasks.trainable_cohort(split))
+    return np.flatnonzero(split["split"].isin(SCORED) | repeats)
 
 
 def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, float, dict[str, float]]:
@@ -128,7 +134,8 @@ def evaluate(
 
     Returns:
         {"val": …, "test": …, "external": {cohort: …}, "decision": rule}; each the result of `metrics.evaluate` plus
-        operating_points. Without a row of test, as while it is sealed, that is None.
+        operating_points. Without a row of test, as while it is sealed, that is None. Beside them `with_repeats`, if a
+        cohort has excluded images: {cohort: …} with these, which show a lesion that may have been trained on.
     """
     classes = tasks.classes_of(task)
     column = tasks.melanoma_column(classes)
@@ -152,9 +159,12 @@ def evaluate(
         return {**found, "operating_points": points}
 
     cohorts = table["cohort"].to_numpy()
+    repeats = split.eq("excluded").to_numpy()
+    every = {each: score((external | repeats) & (cohorts == each), "external") for each in sorted({*cohorts[repeats]})}
     return {
         "val": score(val, "val"),
         "test": score(test, "test") if test.any() else None,
         "external": {each: score(external & (cohorts == each), "external") for each in sorted({*cohorts[external]})},
+        **({"with_repeats": every} if every else {}),
         "decision": section.decision,
     }

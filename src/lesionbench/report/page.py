@@ -14,8 +14,18 @@ from markupsafe import Markup
 
 from lesionbench import results
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES
-from lesionbench.evidence.names import DISTURBANCES, ENSEMBLE, METRICS, RIVALS, RULES, SKILLS, TASKS
-from lesionbench.report import checklists, claims, formats, recommendation, rivals, sentences, subgroups, summary
+from lesionbench.evidence.names import DISTURBANCES, ENSEMBLE, HEADLINE, METRICS, RIVALS, RULES, SKILLS, TASKS
+from lesionbench.report import (
+    checklists,
+    claims,
+    elsewhere,
+    formats,
+    recommendation,
+    rivals,
+    sentences,
+    subgroups,
+    summary,
+)
 from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
@@ -109,6 +119,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "SECTIONS": SECTIONS,
         "ENSEMBLE": ENSEMBLE,
+        "HEADLINE": HEADLINE,
         "METRICS": METRICS,
         "SKILLS": SKILLS,
         "RIVALS": RIVALS,
@@ -123,6 +134,7 @@ def _environment() -> jinja2.Environment:
         "advise": recommendation,
         "rival": rivals,
         "subgroup": subgroups,
+        "elsewhere": elsewhere,
         "excludes_zero": formats.excludes_zero,
         "undefined": formats.undefined,
         "value": formats.value,

@@ -23,6 +23,7 @@ from lesionbench.results.data import (
     Split,
 )
 from lesionbench.results.deployment import Benefit, Deployment, Point, Predictive, Use
+from lesionbench.results.elsewhere import Population, Transfer
 from lesionbench.results.fields import Numbers, Section, read, write
 from lesionbench.results.models import (
     METRICS,
@@ -95,6 +96,7 @@ __all__ = [
     "Part",
     "Parts",
     "Point",
+    "Population",
     "Predictive",
     "Reliability",
     "Rivals",
@@ -106,6 +108,7 @@ __all__ = [
     "Subgroups",
     "Summary",
     "Training",
+    "Transfer",
     "Use",
     "WithinSource",
     "read",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lesionbench.core.tasks import CLASSES
 from lesionbench.results.deployment import Deployment
+from lesionbench.results.elsewhere import Transfer
 from lesionbench.results.fields import (
     Ci,
     Interval,
@@ -200,6 +201,7 @@ class Parts(Section):
     val: Scores = fact("the images that calibration and thresholds were chosen on")
     test: Scores | None = fact("the images that nothing was chosen on; null: they are sealed")
     external: dict[str, Scores] = fact("other cohort → its scores; empty while the test is sealed")
+    with_repeats: Maybe[dict[str, Scores]] = maybe("cohort → its scores with images that repeat a lesion trained on")
 
 
 class Evaluated(Parts):
@@ -279,6 +281,7 @@ class Comparison(Section):
     deployment: Deployment = fact("what the chosen backbone would do in use")
     ensemble: Maybe[Evaluated] = maybe("the mean of all backbones' probabilities, calibrated on val")
     from_diagnosis: Maybe[dict[str, Parts]] = maybe("backbone → melanoma read from its network of seven diagnoses")
+    transfer: Maybe[dict[str, Transfer]] = maybe("external cohort → what the chosen backbone loses there against test")
     leaky: bool = fact("whether the split leaks on purpose")
 
 

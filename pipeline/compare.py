@@ -66,7 +66,7 @@ def of_chosen(
 ) -> None:
     """Add to `found` and `drawn` what the chosen backbone would do in use, elsewhere and on worse images."""
     from lesionbench.core import files, tasks
-    from lesionbench.evidence import challenge, deployment, robustness, transfer
+    from lesionbench.evidence import challenge, curves, deployment, transfer
 
     chosen, free = found["chosen"], options["free_test"] or options["lesion"] != "group_id"
     points = {name: each["threshold"] for name, each in evaluation["val"].get("operating_points", {}).items()}
@@ -79,7 +79,8 @@ def of_chosen(
     if lost := transfer.drops(table, index, tasks.classes_of(task), *resampled, free=free):
         found["transfer"] = lost
     if worse := evaluation.get("robustness"):
-        drawn["robustness"] = robustness.draw(worse, f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}")
+        title = f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}"
+        drawn["robustness"] = curves.draw_disturbed(worse, title)
     if task == "diagnosis":
         for part, of_part in challenge.tables(table):
             files.write_csv(f"reports/compare/{task}/isic2018_{part}.csv", of_part)

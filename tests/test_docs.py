@@ -22,6 +22,7 @@ DOORS = {
     "evidence.calibration": ["fit"],
     "evidence.compare": ["holm"],
     "evidence.decisions": ["decide", "operating_points"],
+    "evidence.deployment": ["lesions_needed"],
     "evidence.metrics": ["evaluate"],
     "experiments.own": ["is_own"],
     "experiments.replicates": ["t_interval"],

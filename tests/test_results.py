@@ -314,7 +314,10 @@ def test_an_ensemble_is_an_evaluation_without_a_training(tmp_path: Path) -> None
     """It has val, test, external cohorts, calibration and rule; and melanoma from diagnosis has all parts."""
     ensemble = {name: value for name, value in evaluated().items() if name != "train_key"}
     parts = {name: ensemble[name] for name in ("val", "test", "external")}
-    found = {"split": "test", "chosen": "a", "differences": {}, "ensemble": ensemble, "from_diagnosis": {"a": parts}}
+    use = {"melanomas": 5, "others": 9, "points": {}, "net_benefit": {}}
+    deployed = {"backbone": "a", "val": use, "test": use, "external": {}}
+    found = {"split": "test", "chosen": "a", "differences": {}, "deployment": deployed, "ensemble": ensemble}
+    found["from_diagnosis"] = {"a": parts}
     assert_same_bytes(results.Comparison, {**found, "leaky": False}, tmp_path)
     sealed = {**ensemble, "test": None, "external": {}}
     assert_same_bytes(results.Comparison, {**found, "split": "val", "ensemble": sealed, "leaky": False}, tmp_path)

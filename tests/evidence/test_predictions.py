@@ -24,6 +24,7 @@ def section(**changes: Any) -> params.Evaluate:
         "views": 1,
         "bootstrap": 20,
         "sensitivities": [0.9, 0.5],
+        "robustness": 0,
         "test": "open",
         "decision": "balanced",
     }

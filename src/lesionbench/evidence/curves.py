@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lesionbench import figures
 from lesionbench.core.tasks import melanoma_column, numbers
-from lesionbench.evidence.names import METRICS, RULES
+from lesionbench.evidence.names import DISTURBANCES, METRICS, RULES
 from lesionbench.evidence.predictions import probabilities
 from lesionbench.evidence.reliability import equal_mass
 
@@ -254,4 +254,28 @@ def draw_learning(histories: Mapping[str, Sequence[Mapping[str, float]]], monito
     for ax in (left, right):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(fontsize=8)
+    return figure
+
+
+@figures.styled
+def draw_disturbed(found: Mapping[str, Any], title: str) -> Figure:
+    """AUC and share of changed decisions by level, one pair of lines a disturbance: result of `robustness.measure`."""
+    kinds = found["disturbances"]
+    figure, axes = figures.new(2.3 * 4, 2.5 * 2, 2, 4, sharey=True)
+    for ax, (kind, levels) in zip(axes, kinds.items(), strict=False):
+        x = range(len(levels) + 1)
+        rows = [found, *levels.values()]
+        auc = np.array([np.nan if row["roc_auc"] is None else row["roc_auc"] for row in rows], float)
+        bounds = np.array([row.get("roc_auc_ci", [np.nan, np.nan]) for row in rows], float)
+        ax.fill_between(x, *bounds.T, color=figures.COLOURS[0], alpha=0.2, linewidth=0)
+        ax.plot(x, auc, marker="o", label="ROC AUC of melanoma, with 95 % interval")
+        ax.plot(x, [0, *(row["changed"] for row in levels.values())], marker="s", label="share of decisions changed")
+        ax.set_xticks(x, ["none", *levels])
+        ax.set(title=kind.replace("_", " "), ylim=(-0.02, 1.02))
+        ax.set_xlabel(DISTURBANCES[kind], fontsize=7)
+    for ax in axes[len(kinds) :]:
+        figures.blank(ax)
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[-1].legend(handles, labels, fontsize=7, loc="center")
+    figure.suptitle(title, fontsize=10, fontweight="bold")
     return figure

@@ -1,19 +1,16 @@
 """How far scores and decisions hold when an image is worse than those of the dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lesionbench import figures
 from lesionbench.core import tasks
 from lesionbench.core.sampling import hash_order
 from lesionbench.evidence import decisions, predictions
 from lesionbench.evidence.intervals import Draws
-from lesionbench.evidence.names import DISTURBANCES
 from lesionbench.evidence.ranks import weighted_roc_auc
 
 if TYPE_CHECKING:
@@ -147,27 +144,3 @@ def measure(
                 **draws.share("changed", called != decided, everything),
             }
     return found
-
-
-@figures.styled
-def draw(found: Mapping[str, Any], title: str) -> Figure:
-    """AUC and share of changed decisions by level, one pair of lines a disturbance: result of `measure`."""
-    kinds = found["disturbances"]
-    figure, axes = figures.new(2.3 * 4, 2.5 * 2, 2, 4, sharey=True)
-    for ax, (kind, levels) in zip(axes, kinds.items(), strict=False):
-        x = range(len(levels) + 1)
-        rows = [found, *levels.values()]
-        auc = np.array([np.nan if row["roc_auc"] is None else row["roc_auc"] for row in rows], float)
-        bounds = np.array([row.get("roc_auc_ci", [np.nan, np.nan]) for row in rows], float)
-        ax.fill_between(x, *bounds.T, color=figures.COLOURS[0], alpha=0.2, linewidth=0)
-        ax.plot(x, auc, marker="o", label="ROC AUC of melanoma, with 95 % interval")
-        ax.plot(x, [0, *(row["changed"] for row in levels.values())], marker="s", label="share of decisions changed")
-        ax.set_xticks(x, ["none", *levels])
-        ax.set(title=kind.replace("_", " "), ylim=(-0.02, 1.02))
-        ax.set_xlabel(DISTURBANCES[kind], fontsize=7)
-    for ax in axes[len(kinds) :]:
-        figures.blank(ax)
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[-1].legend(handles, labels, fontsize=7, loc="center")
-    figure.suptitle(title, fontsize=10, fontweight="bold")
-    return figure

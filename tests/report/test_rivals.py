@@ -34,13 +34,16 @@ def test_a_gain_is_said_where_its_interval_lies_above_0(found: dict[str, Any], r
 def test_the_lead_tells_of_each_rival() -> None:
     gains = {"constant": gain(0.4, 0.3, 0.5), "metadata": gain(0.01, -0.02, 0.04), "quality": gain(0.2)}
     assert [*gains] == [*RIVALS]
-    said = rivals.lead("<net>", "the test split", gains, 500)
+    found = {"n": 9, "with_metadata": 5, "gains": {"<net>": gains}}
+    said = rivals.lead("<net>", "the test split", found, 500)
     assert said == (
         "What <strong>&lt;net&gt;</strong> gains in ROC AUC of melanoma on the test split: over val&#39;s class shares"
         ': gain, +0.400 <span class="nowrap">(+0.300 to +0.500)</span>; over age, sex and site, no image: no gain '
         'shown, +0.010 <span class="nowrap">(−0.020 to +0.040)</span>; over eight colour and quality numbers: too few '
         "lesions to say, +0.200."
     )
+    said = rivals.lead("<net>", "there", {**found, "with_metadata": 0}, 500)
+    assert "over age, sex and site, no image: not known of these images; over eight" in said
 
 
 def test_melanoma_alone_has_one_roc_auc() -> None:

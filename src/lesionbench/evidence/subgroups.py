@@ -228,7 +228,7 @@ def draw(found: Mapping[str, Any], title: str) -> Figure:
             ax.errorbar(value, y, xerr=reach, fmt="o", markersize=3.5, capsize=2, color=colour, linestyle="none")
         if found["all"][name] is not None:
             ax.axvline(found["all"][name], color="#999999", linestyle=":", linewidth=1)
-        ax.set(xlabel=label, xlim=(-0.02, 1.02))
+        ax.set(xlabel=label, xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
     axes[0].set_yticks(
         range(len(rows)),
         [f"{name} (n {scores['n']:,}, melanomas {scores['melanomas']:,})" for name, scores in rows],

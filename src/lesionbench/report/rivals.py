@@ -44,17 +44,20 @@ def verdict(gain: Mapping[str, Any], metric: str, resamples: int) -> str:
     return "gain" if ci[0] > 0 else "loss" if ci[1] < 0 else "no gain shown"
 
 
-def lead(backbone: str, where: str, gains: Mapping[str, Mapping[str, Any]], resamples: int) -> Markup:
+def lead(backbone: str, where: str, found: Mapping[str, Any], resamples: int) -> Markup:
     """One sentence: what a backbone gains over each rival in ranking melanomas.
 
     Args:
         backbone: its name.
         where: the images, such as "test split".
-        gains: rival → gain, as in results.Gain.
+        found: gains there, as in results.Gains. Where no image has metadata, nothing is said of that rival.
         resamples: how many the intervals are of.
     """
     metric, parts = "melanoma_roc_auc", []
-    for rival, gain in gains.items():
+    for rival, gain in found["gains"][backbone].items():
+        if rival == "metadata" and not found["with_metadata"]:
+            parts.append(Markup("over {}: not known of these images").format(RIVALS[rival]))
+            continue
         said, ci = verdict(gain, metric, resamples), gain.get(f"{metric}_ci")
         small = Markup(' <span class="nowrap">({})</span>').format(interval(ci, sign=True)) if ci else ""
         amount = "" if gain[metric] is None else f", {number(gain[metric], sign=True)}"

@@ -22,8 +22,10 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from mini_pipeline import ROOT, dump_yaml, mini_params, read_yaml
 from ruamel.yaml.error import YAMLError
+from voluptuous import Invalid
 
 KINDS = {
     "ctrl-c": ("Ctrl-C", (0.2, 0.8)),
@@ -127,9 +129,13 @@ class Project:
 
 
 def readable(path: Path) -> bool:
+    """Whether the file is what DVC reads. A lock that is cut off between two of its lines is YAML, but no lock."""
     try:
-        return isinstance(read_yaml(path), dict)
-    except YAMLError:
+        found = read_yaml(path)
+        if path.name == "dvc.lock":
+            COMPILED_LOCKFILE_SCHEMA(found)
+        return isinstance(found, dict)
+    except (YAMLError, Invalid):
         return False
 
 

@@ -54,8 +54,10 @@ OTHERS = {
     "reports/eda/datasheet.md": "the datasheet of the data as they are split",
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
+    "reports/failures/<task>/<backbone>.webp": "errors on the test split, missed melanomas first, beside the training "
+    "images that the network finds most alike",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
-    "learning",
+    "learning; and refusals of the chosen one",
     "reports/index.html": "the report, one page that needs nothing else",
 }
 SPREAD = "`by`, `value`, `measure`, `n`, `p5`, `p25`, `p50`, `p75`, `p95`"

@@ -17,7 +17,7 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import compare, curves, names, predictions
+    from lesionbench.evidence import compare, curves, names, predictions, refusal
     from lesionbench.tracking import runs
 
     declared = ("seed", "tasks", "backbones", "compare", "evaluate", "split.scheme", "split.holdout_source")
@@ -43,8 +43,12 @@ def main(task: str) -> None:
         tables = {b: files.read_csv(f"data/predictions/diagnosis/{b}.csv") for b in backbones}
         found["from_diagnosis"] = compare.from_diagnosis(tables, section, config.seed, **options)
     split = "test" if scores[backbones[0]]["test"] is not None else "val"
+    chosen, patients = found["chosen"], lesion != "group_id"
+    asked = (every[chosen], task, section)
+    refused = refusal.examine(*asked, config.compare.bootstrap, config.seed, free_test=free, patients=patients)
+    found["refusal"] = {"backbone": chosen, **refused}
     shown = {b: compare.part(table, task, section, split) for b, table in every.items()}
-    free = predictions.drawn_freely(split, free, lesion != "group_id")
+    free = predictions.drawn_freely(split, free, patients)
     differences = compare.paired_differences(shown, classes, config.compare.bootstrap, config.seed, free=free)
     found |= {"split": split, "differences": differences}
     results.write(f"metrics/compare/{task}.json", results.Comparison.model_validate(found))
@@ -54,6 +58,9 @@ def main(task: str) -> None:
     drawn["learning"] = curves.draw_learning(
         {b: each["history"] for b, each in trainings.items()}, config.train.monitor, f"Training for {task}"
     )
+    priced = refusal.priced(*asked)
+    answers = priced[priced["split"].eq(split)]
+    drawn["refusal"] = refusal.draw(refusal.curves(answers, classes), chosen, split, len(answers))
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import drawn_results
 import numpy as np
 import pandas as pd
 import pytest
@@ -315,7 +316,8 @@ def test_an_ensemble_is_an_evaluation_without_a_training(tmp_path: Path) -> None
     ensemble = {name: value for name, value in evaluated().items() if name != "train_key"}
     parts = {name: ensemble[name] for name in ("val", "test", "external")}
     found = {"split": "test", "chosen": "a", "differences": {}, "ensemble": ensemble, "from_diagnosis": {"a": parts}}
-    assert_same_bytes(results.Comparison, {**found, "leaky": False}, tmp_path)
+    refused = drawn_results.metrics()["compare/melanoma"]["refusal"]
+    assert_same_bytes(results.Comparison, {**found, "refusal": refused, "leaky": False}, tmp_path)
     sealed = {**ensemble, "test": None, "external": {}}
     assert_same_bytes(results.Comparison, {**found, "split": "val", "ensemble": sealed, "leaky": False}, tmp_path)
 

@@ -21,7 +21,7 @@ EDA = (
     *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
     *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
 )
-COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning")
+COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning", "refusal")
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -74,7 +74,7 @@ def figure_paths(tasks: Sequence[str], backbones: Sequence[str]) -> list[str]:
     paths = [*SHEETS, *(f"eda/{name}.svg" for name in EDA)]
     for task in tasks:
         paths += [f"compare/{task}/{name}.svg" for name in COMPARE]
-        paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
+        paths += [f"{sheet}/{task}/{backbone}.webp" for sheet in ("gradcam", "failures") for backbone in backbones]
     return paths
 
 

@@ -25,7 +25,9 @@ SECTIONS = {
     "images": "Images",
     "training": "Training",
     "results": "Results",
+    "refusal": "When not to answer",
     "gradcam": "Where the models look",
+    "failures": "Failures looked at",
     "methods": "How it was made",
 }
 BY_LESION = tuple(name for name in results.LesionScores.model_fields if name in METRICS)

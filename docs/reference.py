@@ -55,8 +55,10 @@ OTHERS = {
     "reports/eda/croissant.json": "the tables of images and of their parts in Croissant, for loaders of data",
     "reports/augmentation.png": "training images as several epochs see them",
     "reports/gradcam/<task>/<backbone>.webp": "Grad-CAM on hits, misses and missed melanomas of the test split",
+    "reports/failures/<task>/<backbone>.webp": "errors on the test split, missed melanomas first, beside the training "
+    "images that the network finds most alike",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
-    "learning, subgroups",
+    "learning, subgroups; and decision curves, worse images and refusals of the chosen one",
     "reports/index.html": "the report, one page that needs nothing else",
     "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
     "scores, limits",

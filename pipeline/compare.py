@@ -64,20 +64,25 @@ def main(task: str) -> None:
 def of_chosen(
     task: str, config: Any, table: Any, evaluation: Any, options: dict[str, Any], found: dict[str, Any], drawn: Any
 ) -> None:
-    """Add to `found` and `drawn` what the chosen backbone would do in use, elsewhere and on worse images."""
+    """Add to `found` and `drawn` what the chosen backbone would do, and when it had better not answer."""
     from lesionbench.core import files, tasks
-    from lesionbench.evidence import challenge, curves, deployment, transfer
+    from lesionbench.evidence import challenge, curves, deployment, refusal, transfer
 
-    chosen, free = found["chosen"], options["free_test"] or options["lesion"] != "group_id"
+    chosen, split, patients = found["chosen"], found["split"], options["lesion"] != "group_id"
+    resampled, free = (config.compare.bootstrap, config.seed), options["free_test"] or patients
     points = {name: each["threshold"] for name, each in evaluation["val"].get("operating_points", {}).items()}
     used, swept, drawn["decision_curves"] = deployment.deploy(
         table, task, config.evaluate, points, config.seed, **options
     )
     found["deployment"] = {"backbone": chosen, **used}
     files.write_csv(f"reports/compare/{task}/thresholds.csv", swept)
-    index, resampled = files.read_csv("data/index.csv"), (config.compare.bootstrap, config.seed)
-    if lost := transfer.drops(table, index, tasks.classes_of(task), *resampled, free=free):
+    if lost := transfer.drops(table, files.read_csv("data/index.csv"), tasks.classes_of(task), *resampled, free=free):
         found["transfer"] = lost
+    asked = table, task, config.evaluate
+    refused = refusal.examine(*asked, *resampled, free_test=options["free_test"], patients=patients)
+    found["refusal"] = {"backbone": chosen, **refused}
+    answers = (priced := refusal.priced(*asked))[priced["split"].eq(split)]
+    drawn["refusal"] = refusal.draw(refusal.curves(answers, tasks.classes_of(task)), chosen, split, len(answers))
     if worse := evaluation.get("robustness"):
         title = f"{chosen} on worse images: {worse['split']}, n = {worse['n']:,}"
         drawn["robustness"] = curves.draw_disturbed(worse, title)

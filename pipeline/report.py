@@ -20,7 +20,7 @@ def main() -> None:
 
     config = params.load("tasks", "backbones", "evaluate", "compare.bootstrap", "explain.bootstrap", "report")
     metrics, reports, docs = Path("metrics"), Path("reports"), Path("docs")
-    for folder in ("metrics/evaluate", "metrics/explain", "metrics/train", "reports/gradcam"):
+    for folder in ("metrics/evaluate", "metrics/explain", "metrics/train", "reports/failures", "reports/gradcam"):
         leftovers.remove(folder, config.tasks, config.backbones)
     for folder in ("metrics/compare", "metrics/plots", "metrics/rivals", "metrics/subgroups", "reports/compare"):
         leftovers.remove(folder, config.tasks)

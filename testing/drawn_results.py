@@ -11,7 +11,7 @@ from scores import draw_predictions
 
 from lesionbench import results
 from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import compare, deployment, predictions, rivals, subgroups
+from lesionbench.evidence import compare, deployment, predictions, refusal, rivals, subgroups
 from lesionbench.evidence.names import ENSEMBLE
 from lesionbench.evidence.robustness import LEVELS
 
@@ -63,14 +63,34 @@ def trained(key: str = KEY) -> dict[str, Any]:
     return {**fixed, "dropout": 0.2, "stochastic_depth": 0.0, "train_key": key, **best, "history": rows}
 
 
-def explained(split: str) -> dict[str, Any]:
+def explained(split: str, task: str) -> dict[str, Any]:
     """As metrics/explain/<task>/<backbone>.json; one rival has as much energy inside."""
     found: dict[str, Any] = {"layer": "bn2", "split": split, "n": 32, "empty_maps": 1, "energy_in_lesion": 0.6}
     found |= {"energy_in_lesion_ci": [0.5, 0.7], "lesion_area": 0.25}
     for name, gain in (("shuffled", 0.2), ("mean_map", 0.02), ("random_weights", 0.3)):
         found |= {f"{name}_energy": 0.6 - gain, f"gain_over_{name}": gain}
         found[f"gain_over_{name}_ci"] = [gain - 0.05, gain + 0.05]
-    return {**found, "energy_in_lesion_right": 0.61, "energy_in_lesion_wrong": None}
+    energy = {"n": 16, "energy_in_lesion": 0.55, "energy_in_lesion_ci": [0.5, 0.6], "gain_over_shuffled": None}
+    flagged = {"n": 20, "flagged": 0.25, "flagged_ci": [0.1, 0.5], "roc_auc": 0.9, "roc_auc_unsure": 0.7}
+    outside: dict[str, Any] = {
+        "neighbour": 10,
+        "threshold": 0.4,
+        "parts": {split: {**flagged, "roc_auc": None, "roc_auc_unsure": None}},
+        "strangers": {"photographs": flagged, "noise": {**flagged, "roc_auc_ci": [0.8, 0.95]}},
+        "melanomas_flagged": 0.125,
+        "melanomas_flagged_ci": [0.02, 0.5],
+    }
+    if split == "test":
+        outside["parts"]["clinic"] = flagged
+    same = {"n": 60, "nearest": 3, "same": 0.75, "same_ci": [0.7, 0.8], "same_chance": 0.3, "balanced": 0.6}
+    return {
+        **found,
+        "energy_in_lesion_right": 0.61,
+        "energy_in_lesion_wrong": None,
+        "per_class": dict.fromkeys(CLASSES[task], energy),
+        "outside": outside,
+        "neighbours": {**same, "balanced_chance": 0.143, "first": 0.8},
+    }
 
 
 def robust(split: str) -> dict[str, Any]:
@@ -102,10 +122,12 @@ def _made(opened: bool) -> str:
         chosen = compare.choose(task, evaluations)
         points = {name: each["threshold"] for name, each in evaluations[chosen]["val"]["operating_points"].items()}
         used, *_ = deployment.deploy(drawn[task][chosen], task, section, points, 1)
+        refused = refusal.examine(drawn[task][chosen], task, section, 20, 1, free_test=False, patients=False)
         made[f"compare/{task}"] = {
             "split": split,
             "chosen": chosen,
             "deployment": {"backbone": chosen, **used},
+            "refusal": {"backbone": chosen, **refused},
             "differences": compare.paired_differences(shown, classes, 20, 1),
             "ensemble": evaluated(together, task),
             "leaky": False,
@@ -120,7 +142,7 @@ def _made(opened: bool) -> str:
                 "robustness": robust(split),
                 "train_key": KEY,
             }
-            made[f"explain/{task}/{backbone}"] = explained(split)
+            made[f"explain/{task}/{backbone}"] = explained(split, task)
     made["compare/melanoma"]["from_diagnosis"] = compare.from_diagnosis(drawn["diagnosis"], section, 1)
     for name, found in made.items():
         made[name] = results.FILES[_pattern(name)].model_validate(found).model_dump(exclude_unset=True)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import drawn_results
 import numpy as np
 import pandas as pd
 import pytest
@@ -316,8 +317,9 @@ def test_an_ensemble_is_an_evaluation_without_a_training(tmp_path: Path) -> None
     parts = {name: ensemble[name] for name in ("val", "test", "external")}
     use = {"melanomas": 5, "others": 9, "points": {}, "net_benefit": {}}
     deployed = {"backbone": "a", "val": use, "test": use, "external": {}}
+    refused = drawn_results.metrics()["compare/melanoma"]["refusal"]
     found = {"split": "test", "chosen": "a", "differences": {}, "deployment": deployed, "ensemble": ensemble}
-    found["from_diagnosis"] = {"a": parts}
+    found |= {"from_diagnosis": {"a": parts}, "refusal": refused}
     assert_same_bytes(results.Comparison, {**found, "leaky": False}, tmp_path)
     sealed = {**ensemble, "test": None, "external": {}}
     assert_same_bytes(results.Comparison, {**found, "split": "val", "ensemble": sealed, "leaky": False}, tmp_path)

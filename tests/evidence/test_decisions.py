@@ -134,3 +134,29 @@ def test_what_a_threshold_reaches_equals_scikit_learn_s(seed: int, at: float) ->
             low, high = found[f"{name}_ci"]
             assert 0 <= low <= found[name] <= high <= 1
             assert low < high
+
+
+@pytest.mark.parametrize("rule", ["balanced", "likeliest", "cost"])
+def test_the_mean_expected_cost_is_the_cost_of_calibrated_decisions(rule: str) -> None:
+    """Labels drawn from the probabilities: the mean is the balanced error, the error, or the mean of the matrix."""
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([0.3, 0.6, 2.0], 40_000)
+    labels = (rng.random((len(p), 1)) > p.cumsum(axis=1)).sum(axis=1)
+    matrix, prior = np.array([[0, 1, 2], [10, 0, 1], [3, 1, 0.0]]), p.mean(axis=0)
+    called = decisions.decide(p, rule, prior, matrix)
+    expected = decisions.expected_cost(p, rule, prior, called, matrix)
+    true = {
+        "balanced": 1 - sk.balanced_accuracy_score(labels, called),
+        "likeliest": (called != labels).mean(),
+        "cost": matrix[labels, called].mean(),
+    }
+    assert expected.min() >= 0
+    assert expected.mean() == pytest.approx(true[rule], abs=0.01)
+    # No other decision has a lower cost, image by image.
+    for c in range(3):
+        assert (decisions.expected_cost(p, rule, prior, np.full(len(p), c), matrix) >= expected - 1e-12).all()
+
+
+def test_a_class_without_prior_costs_nothing() -> None:
+    p, prior = np.array([[0.5, 0.3, 0.2]]), np.array([0.5, 0.5, 0])
+    assert decisions.expected_cost(p, "balanced", prior, np.array([0])) == pytest.approx([0.3 / 0.5 / 3])

@@ -173,3 +173,24 @@ def test_maps_that_differ_by_rounding_have_no_interval() -> None:
         assert str(found[name]) == "0.0"
         assert f"{name}_ci" not in found
     assert found["energy_in_lesion_ci"][0] < found["energy_in_lesion_ci"][1]
+
+
+def test_by_class_the_means_are_those_of_the_class_against_all_others() -> None:
+    """One class looks at its lesions, the other away from them: by hand from the energies of all pairs."""
+    rng = np.random.default_rng(0)
+    masks = discs(rng, 30, 2.0)
+    maps = np.where(np.arange(30)[:, None, None] < 12, masks, ~masks) * 1.0
+    maps[29] = 0
+    table = rows(30, 2).assign(label=["mel"] * 12 + ["nv"] * 18)
+    found = energy.by_class(maps, masks, table, 100, 0, ("mel", "nv", "df"))
+    assert [each["n"] for each in found.values()] == [12, 17, 0]
+    assert found["df"] == {"n": 0, "energy_in_lesion": None, "gain_over_shuffled": None}
+    assert found["mel"]["energy_in_lesion"] == 1
+    inside = energy.energy_inside(maps, masks)[:29, :29]
+    apart = np.arange(29)[:, None] // 2 != np.arange(29) // 2
+    others = np.array([inside[apart[:, k], k].mean() for k in range(29)])
+    assert found["nv"]["gain_over_shuffled"] == pytest.approx((np.diag(inside) - others)[12:].mean(), abs=1e-5)
+    assert "gain_over_shuffled_ci" not in found["mel"]  # of six lesions
+    few = energy.by_class(maps, masks, table.assign(group_id=[f"L{k}" for k in range(30)]), 100, 0, ("mel", "nv"))
+    low, high = few["nv"]["gain_over_shuffled_ci"]
+    assert low < few["nv"]["gain_over_shuffled"] < high < 0

@@ -10,7 +10,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from lesionbench import params, results
+from lesionbench import params
 from lesionbench.evidence import explain
 from lesionbench.networks.backbones import Backbone, normalise
 
@@ -227,7 +227,7 @@ CLASSES = ("non_melanoma", "melanoma")
 
 def choose_rows(predicted: pd.DataFrame, index: pd.DataFrame, section: params.Explain, seed: int = 1) -> pd.DataFrame:
     called = predicted["p_melanoma"].ge(0.3).to_numpy().astype(int)
-    return explain.choose_rows(predicted, index, CLASSES, called, section, seed)
+    return explain.choose_rows(explain.located(predicted, index, CLASSES, called), section, seed)
 
 
 SECTION = params.Explain.model_construct(images=4, measured=6, batch_size=4, bootstrap=50)
@@ -246,6 +246,7 @@ def tables(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     mask[:, :20] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     index = pd.DataFrame({"image_id": table["image_id"], "dx": np.where(table["label"].eq("melanoma"), "mel", "nv")})
+    index = index.assign(age=50.0, sex="male", localization="back", source="a")
     index["mask_path"] = [str(tmp_path / "mask.png") if k % 3 else "" for k in range(n)]
     return table, index.iloc[::-1].reset_index(drop=True)
 
@@ -273,7 +274,9 @@ def test_while_test_is_sealed_val_is_explained(tables: tuple[pd.DataFrame, pd.Da
     rows = choose_rows(val, index, SECTION)
     assert set(rows["image_id"]) == set(val["image_id"])
     made = red_or_blue()
-    found, figure = explain.explain(made, made, rows, np.zeros((16, 16, 16, 3), np.uint8), SECTION, 1, "small")
+    found, figure = explain.explain(
+        made, made, rows, np.zeros((16, 16, 16, 3), np.uint8), SECTION, 1, "small", classes=CLASSES
+    )
     assert found["split"] == "val"
     assert "melanomas on val" in figure.get_suptitle()
 
@@ -300,7 +303,7 @@ def test_what_is_measured_is_of_measured_images_with_a_mask(tables: tuple[pd.Dat
     pixels[::2, 4:8, 2:6, ::2] = pixels[1::2, 4:8, 10:14, ::2] = 250  # left, where the lesion is, and right
     for row, number in rows[["row", "label_number"]].to_numpy():
         pixels[row, ..., 2 - 2 * number] = 10
-    found, figure = explain.explain(made, made, rows, pixels, SECTION, 1, "small")
+    found, figure = explain.explain(made, made, rows, pixels, SECTION, 1, "small", classes=CLASSES)
     assert found["n"] == rows["measured"].sum() > 0
     left = rows.loc[rows["measured"], "row"] % 2 == 0
     assert found["energy_in_lesion"] == found["random_weights_energy"]
@@ -317,17 +320,22 @@ def test_the_batch_size_changes_nothing_that_is_measured(tables: tuple[pd.DataFr
     made = red_or_blue()
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
     found = [
-        explain.explain(made, made, rows, pixels, SECTION.model_copy(update={"batch_size": size}), 1, "small")[0]
+        explain.explain(
+            made, made, rows, pixels, SECTION.model_copy(update={"batch_size": size}), 1, "small", classes=CLASSES
+        )[0]
         for size in (1, 5)
     ]
-    assert found[0] == {name: pytest.approx(value, abs=1e-5) for name, value in found[1].items()}
-    results.Explanation.model_validate({"layer": "features", **found[0]})
+    one, other = ({**each, "per_class": list(each["per_class"].values())} for each in found)
+    assert one.pop("per_class") == [pytest.approx(each, abs=1e-5) for each in other.pop("per_class")]
+    assert one == {name: pytest.approx(value, abs=1e-5) for name, value in other.items()}
 
 
 def test_without_masks_nothing_is_measured(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     predicted, index = tables
     rows = choose_rows(predicted, index.assign(mask_path=""), SECTION)
     made = red_or_blue()
-    found, _ = explain.explain(made, made, rows, np.zeros((16, 16, 16, 3), np.uint8), SECTION, 1, "small")
+    found, _ = explain.explain(
+        made, made, rows, np.zeros((16, 16, 16, 3), np.uint8), SECTION, 1, "small", classes=CLASSES
+    )
     assert found["n"] == 0
     assert found["energy_in_lesion"] is None

@@ -49,12 +49,15 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
     for each in (found["ensemble"], *found["from_diagnosis"].values()):
         assert (each["test"] is not None) is opened
         assert list(each["external"]) == (["clinic"] if opened else [])
+    refusal = found["refusal"]
+    assert list(refusal["parts"]) == (["test", "clinic"] if opened else ["val"])
+    assert list(refusal["conformal"]["parts"]) == (["test", "clinic"] if opened else [])
     confusion = files.read_csv(tmp_path / "metrics/plots/melanoma/confusion.csv")
     val = drawn_results.sealed(drawn_results.draw(0, "melanoma"))["label"]
     assert confusion["actual"].tolist() == val.tolist() * 4  # what `dvc plots diff` shows is of val, opened or not
     figures = tmp_path / "reports/compare/melanoma"
     assert sorted(path.stem for path in figures.iterdir()) == [
-        *("calibration", "confusion", "learning", "precision_recall", "roc", "subgroups")
+        *("calibration", "confusion", "learning", "precision_recall", "refusal", "roc", "subgroups")
     ]
     against: dict[str, Any] = files.read_json(tmp_path / "metrics/rivals/melanoma.json")
     assert list(against["gains"]) == (["test", "clinic"] if opened else ["val"])
@@ -70,7 +73,14 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
 
 BESIDE = ["metrics/rivals", "metrics/subgroups"]
 MADE = ["data/predictions", "metrics/evaluate", "metrics/compare", "metrics/plots", *BESIDE]
-ALSO = ["metrics/explain", "metrics/summary.json", "reports/gradcam", "reports/compare", "reports/index.html"]
+ALSO = [
+    "metrics/explain",
+    "metrics/summary.json",
+    "reports/failures",
+    "reports/gradcam",
+    "reports/compare",
+    "reports/index.html",
+]
 
 
 def texts(folder: Path, names: list[str]) -> dict[str, bytes]:

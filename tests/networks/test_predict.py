@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from lesionbench.core.errors import UserError
-from lesionbench.networks import backbones, predict
+from lesionbench.networks import backbones, coding, metadata, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -140,3 +140,54 @@ def test_eight_views_are_the_mean_of_all_flips_and_turns() -> None:
     assert np.ptp(each, axis=0).min() > 1e-6
     # The logits of the eight views of an image are those of the image.
     assert predict.predict(made, turned[5].copy(), np.arange(5), 5, "cpu", views=8) == pytest.approx(found, abs=1e-5)
+
+
+def shrunk(name: str) -> backbones.Backbone:
+    torch.manual_seed(0)
+    return backbones.build(name, 3, 32)
+
+
+@pytest.mark.parametrize(
+    "name", ["timm:resnet10t", "timm:dla46_c", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224"]
+)
+def test_features_are_what_the_last_layer_makes_logits_of(name: str, one_thread: None) -> None:
+    """Of linear heads, of a convolution, and of a transformer's class token; the network stays as it was."""
+    made = shrunk(name)
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+    rows = np.array([3, 1, 6])
+    found, logits = predict.features(made, pixels, rows, 2, "cpu")
+    assert made.network.training
+    assert logits == pytest.approx(predict.predict(made, pixels, rows, 3, "cpu"), abs=1e-4)
+    last = made.network.get_submodule(made.heads[0])
+    weight = last.weight.detach().numpy().reshape(3, -1)
+    assert found.shape == (3, weight.shape[1])
+    assert found.dtype == np.float32
+    assert found @ weight.T + last.bias.detach().numpy() == pytest.approx(logits, abs=1e-4)
+    again, _ = predict.features(made, pixels, rows, 2, "cpu")
+    assert found.tobytes() == again.tobytes()
+    assert not last._forward_pre_hooks
+    assert predict.features(made, pixels, rows[:0], 2, "cpu")[0].shape == (0, weight.shape[1])
+
+
+def test_features_know_nothing_of_metadata(made: backbones.Backbone, pixels: np.ndarray) -> None:
+    """A head for metadata leaves the image's features and logits as they are."""
+    mine = copy.deepcopy(made)
+    before = predict.features(mine, pixels, np.arange(5), 5, "cpu")
+    metadata.attach(mine, coding.coding(["age", "sex"]), 2)
+    after = predict.features(mine, pixels, np.arange(5), 5, "cpu")
+    assert all((one == other).all() for one, other in zip(before, after, strict=True))
+
+
+def test_a_last_layer_before_the_pooling_is_pooled() -> None:
+    class Late(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Conv2d(3, 2, 1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(images).mean(dim=(2, 3))
+
+    late = backbones.Backbone(Late(), (0.0,) * 3, (1.0,) * 3, ("head",))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    found, _ = predict.features(late, pixels, np.arange(4), 4, "cpu")
+    assert found == pytest.approx(pixels.mean(axis=(1, 2)) / 255, abs=1e-5)

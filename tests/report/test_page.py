@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from lesionbench import results
 from lesionbench.evidence.names import HEADLINE, METRICS, SKILLS
-from lesionbench.report import page
+from lesionbench.report import formats, page
 
 PHANTOM = "PHANTOM DATA — drawn by the program, not patients. These numbers say nothing about melanoma."
 LEAKY = "LEAKY SPLIT — "
@@ -81,7 +81,7 @@ def test_page_loads_nothing_and_links_to_dois(made: Made, backbones: list[str], 
     html = render(made)
     shown = Page(html)
     sources = [value for _, attrs in shown.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 6 + 14 + 2 * (8 + len(backbones))
+    assert len(sources) == 6 + 14 + 2 * (9 + len(backbones))
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in shown.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -110,7 +110,7 @@ def test_links_inside_the_page_have_targets(made: Made, render: Render) -> None:
 def test_every_figure_is_shown_once_and_described(made: Made, backbones: list[str], render: Render) -> None:
     """Every figure is shown once and described for who can't see it."""
     images = [attrs for tag, attrs in Page(render(made)).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (8 + len(backbones))
+    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (9 + len(backbones))
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 
@@ -422,3 +422,39 @@ def test_versions_are_of_installed_packages() -> None:
     assert list(found) == ["Python", *page.PACKAGES]
     assert re.fullmatch(r"3\.\d+", found["Python"] or "")
     assert all(version is None or version[0].isdigit() for version in found.values())
+
+
+def test_refusals_are_told_of_test_and_of_val_while_it_is_sealed(made: Made, sealed: Made, render: Render) -> None:
+    """Coverage is of test and other cohorts, never of val; each number stands with its interval."""
+    html = render(made)
+    told = section(html, "refusal")
+    chosen = made["compare/melanoma"]["refusal"]
+    coverage = chosen["conformal"]["parts"]["test"]
+    assert formats.number(coverage["coverage"]) in told
+    assert formats.interval(coverage["coverage_ci"]) in told
+    missed = chosen["parts"]["clinic"]["at"]["0.1"]
+    assert formats.interval(missed["melanomas_missed_ci"]) in told
+    assert formats.number(chosen["parts"]["test"]["aurc_random"]) in told
+    assert "Of the melanomas of the test split, a share of 0.125" in told
+    assert "sealed" not in told
+    closed = section(render(sealed), "refusal")
+    assert "The test split is sealed: nothing is measured yet." in closed
+    assert "too good" in closed
+    assert "Coverage, " not in closed
+
+
+def test_neighbours_stand_beside_chance_and_failures_are_of_the_chosen(made: Made, render: Render) -> None:
+    html = render(made)
+    told = section(html, "failures")
+    row = made["explain/melanoma/resnet50"]["neighbours"]
+    for number in (row["same"], row["same_chance"], row["balanced"], row["balanced_chance"], row["first"]):
+        assert formats.number(number) in told
+    assert len(re.findall("<img", told)) == 2  # one a task
+    energy = section(html, "gradcam")
+    assert formats.interval([0.5, 0.6]) in energy  # by class
+
+
+def section(html: str, name: str) -> str:
+    """The HTML of one section of the page."""
+    (found,) = re.findall(rf'<section aria-labelledby="{name}">.*?</section>', html, flags=re.DOTALL)
+    return str(found)

@@ -35,6 +35,40 @@ def decide(p: np.ndarray, rule: str, prior: np.ndarray, cost: np.ndarray | None 
     return np.divide(p, prior, out=np.full_like(p, -1), where=prior > 0).argmax(axis=1)
 
 
+def expected_cost(
+    p: np.ndarray, rule: str, prior: np.ndarray, called: np.ndarray, cost: np.ndarray | None = None
+) -> np.ndarray:
+    """What each decision is expected to cost in the unit that its rule saves, float (n,), 0 or more.
+
+    Images are refused by it: no other order has a lower cost among those that are answered (Chow 1970,
+    doi:10.1109/TIT.1970.1054406).
+
+    Args:
+        p: calibrated probabilities, float (n, classes).
+        rule: balanced: an error costs 1 / (classes * the class's prior), so that the mean is the balanced error.
+            likeliest: an error costs 1. cost: as the matrix says.
+        prior: class shares, float (classes,).
+        called: the class decided for, int (n,).
+        cost: as of `decide`.
+
+    Examples:
+        >>> import numpy as np
+        >>> p, prior = np.array([[0.7, 0.3]]), np.array([0.8, 0.2])
+        >>> expected_cost(p, "likeliest", prior, np.array([0])).round(3)
+        array([0.3])
+        >>> expected_cost(p, "balanced", prior, np.array([1])).round(4)  # 0.7 / 0.8 / 2
+        array([0.4375])
+    """
+    rows = np.arange(len(p))
+    if rule == "cost":
+        assert cost is not None, "the rule cost needs a matrix"
+        return (p @ cost)[rows, called]
+    if rule == "likeliest":
+        return 1 - p[rows, called]
+    odds = np.divide(p, len(prior) * prior, out=np.zeros_like(p), where=prior > 0)
+    return odds.sum(axis=1) - odds[rows, called]
+
+
 def operating_points(p: np.ndarray, labels: np.ndarray, targets: list[float]) -> dict[str, float]:
     """The highest threshold that reaches each target sensitivity on these images.
 

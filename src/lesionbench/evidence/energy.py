@@ -1,5 +1,6 @@
 """How much of a heat map's energy lies inside the lesion, against maps that don't know where it lies."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,42 @@ def summarise(
         found |= draws.score(f"gain_over_{name}", gain, behind, -1, 1)
     for name, chosen in (("right", right), ("wrong", ~right)):
         found |= draws.score(f"energy_in_lesion_{name}", _mean(own, draws.weights[:1] * chosen), 0)
+    return _rounded(found)
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, object]:
     # 0 is added because a small negative number rounds to -0.0.
     return {name: (np.round(value, 6) + 0).tolist() if value is not None else None for name, value in found.items()}
+
+
+def by_class(
+    maps: np.ndarray, masks: np.ndarray, rows: pd.DataFrame, samples: int, seed: int, classes: Sequence[str]
+) -> dict[str, dict[str, object]]:
+    """The energy inside the lesion, and its gain over all other lesions' maps, by the true class.
+
+    Args:
+        maps: as of `summarise`, and so are masks, rows, samples and seed.
+        classes: the task's classes.
+
+    Returns:
+        class → n (maps that are not empty), energy_in_lesion and gain_over_shuffled with their intervals; None where
+        there is no image.
+    """
+    good = maps.any(axis=(1, 2))
+    groups, labels = rows["group_id"].to_numpy()[good], rows["label"].to_numpy()[good]
+    draws = Draws.make(groups, None, samples, seed)
+    inside = energy_inside(maps[good], masks[good])
+    shuffled = _by_others(inside, groups[:, None] != groups[None, :], draws.weights, np.ones(len(inside)))
+    found: dict[str, dict[str, object]] = {}
+    for name in classes:
+        own = labels == name
+        told: dict[str, Any] = {"n": int(own.sum())}
+        energy = _mean(np.diag(inside), draws.weights * own)
+        told |= draws.score("energy_in_lesion", energy, draws.count(own), 0, 1)
+        gain = _mean(np.diag(inside) - shuffled, draws.weights * own)
+        told |= draws.score("gain_over_shuffled", gain, draws.count(own & ~np.isnan(shuffled[0])), -1, 1)
+        found[name] = _rounded(told)
+    return found
 
 
 def _by_others(inside: np.ndarray, apart: np.ndarray, weights: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -100,6 +100,12 @@ def grad_cam(
     return np.concatenate([np.zeros((0, *images.shape[1:3]), np.float32), *found])
 
 
+def scaled(maps: np.ndarray) -> np.ndarray:
+    """Maps, float (n, S, S), 0 or more, each scaled to the maximum 1; one that is all 0 stays so."""
+    peak = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
+
+
 def square_mask(path: str, size: int, fit: str = "squash") -> np.ndarray:
     """The lesion mask at `path` as bool (size, size), made square like its image; all False for a blank path."""
     if not path:
@@ -161,43 +167,51 @@ def draw_sheet(
     return figure
 
 
-def choose_rows(
-    predicted: pd.DataFrame,
-    index: pd.DataFrame,
-    classes: Sequence[str],
-    called: np.ndarray,
-    section: "Explain",
-    seed: int,
-) -> pd.DataFrame:
-    """Choose the images to show and those to measure: of test, or of val while test is sealed.
+OF_INDEX = ["image_id", "dx", "mask_path", "age", "sex", "localization", "source"]
+
+
+def located(predicted: pd.DataFrame, index: pd.DataFrame, classes: Sequence[str], called: np.ndarray) -> pd.DataFrame:
+    """Predictions with what the index says of their images.
 
     Args:
         predicted: data/predictions/<task>/<backbone>.csv, n rows.
         index: data/index.csv, in the order of the pixels.
         classes: the task's classes.
         called: number of the class decided for, int (n,), as `predictions.called` gives it.
+
+    Returns:
+        n rows with the columns of `predicted`, those in OF_INDEX, and these:
+
+        - row (position in the pixels), shown (bool): of test, or of val while test is sealed
+        - predicted (class), label_number (number of that class), confidence (its probability, 0 to 1)
+    """
+    index = index[OF_INDEX].reset_index(names="row")
+    confidence = probabilities(predicted, classes)[np.arange(len(called)), called]
+    table = predicted.assign(predicted=np.array(classes)[called], label_number=called, confidence=confidence)
+    split = "test" if table["split"].eq("test").any() else "val"
+    return table.assign(shown=table["split"].eq(split)).merge(index, on="image_id")
+
+
+def choose_rows(located: pd.DataFrame, section: "Explain", seed: int) -> pd.DataFrame:
+    """Choose the images to show and those to measure: of test, or of val while test is sealed.
+
+    Args:
+        located: result of the function of that name.
         section: params.yaml's section explain.
         seed: seed of the choice of the measured images.
 
     Returns:
-        One row per image, with the columns of `predicted` and these:
+        One row per image, with the columns of `located` and these:
 
-        - row (position in the pixels), dx, mask_path
-        - predicted (class), label_number (number of that class), confidence (its probability, 0 to 1)
         - place (on the sheet) and kind; NaN and "" if the image is not shown
         - measured (bool): images with a mask only
     """
-    index = index.reset_index(names="row")[["image_id", "row", "dx", "mask_path"]]
-    confidence = probabilities(predicted, classes)[np.arange(len(called)), called]
-    table = predicted.assign(predicted=np.array(classes)[called], confidence=confidence)
-    split = "test" if table["split"].eq("test").any() else "val"
-    table = table[table["split"].eq(split)].merge(index, on="image_id")
+    table = located[located["shown"]].reset_index(drop=True)
     shown = choose(table, section.images)
     measured = hash_order(table.loc[table["mask_path"].ne(""), "image_id"], seed)[: section.measured]
     table["place"] = table["image_id"].map({image_id: i for i, image_id in enumerate(shown["image_id"])})
     table["kind"] = table["image_id"].map(shown.set_index("image_id")["kind"]).fillna("")
     table["measured"] = table["image_id"].isin(measured)
-    table["label_number"] = tasks.numbers(table["predicted"], classes)
     return table[table["place"].notna() | table["measured"]].reset_index(drop=True)
 
 
@@ -211,6 +225,8 @@ def explain(
     name: str,
     device: str = "cpu",
     fit: str = "squash",
+    *,
+    classes: Sequence[str],
 ) -> tuple[dict[str, object], Figure]:
     """Measure and draw the Grad-CAM of the class decided for.
 
@@ -224,19 +240,20 @@ def explain(
         name: name of the network for the figure's title.
         device: as `machine.device` returns it.
         fit: how the images were made square: squash or crop.
+        classes: the task's classes.
 
     Returns:
-        The split, and the result of `energy.summarise` for the measured images; and the sheet.
+        The split, and the results of `energy.summarise` and `energy.by_class` for the measured images; and the sheet.
     """
     images, numbers, measured = pixels[rows["row"]], rows["label_number"].to_numpy(), rows["measured"].to_numpy()
     maps = grad_cam(made, images, numbers, section.batch_size, device)
     random = grad_cam(blank, images[measured], numbers[measured], section.batch_size, device)
     masks = np.array([square_mask(path, images.shape[1], fit) for path in rows["mask_path"]])
-    found = energy.summarise(maps[measured], random, masks[measured], rows[measured], section.bootstrap, seed)
+    options = (rows[measured], section.bootstrap, seed)
+    found = energy.summarise(maps[measured], random, masks[measured], *options)
+    found["per_class"] = energy.by_class(maps[measured], masks[measured], *options, classes)
     shown = rows[rows["place"].notna()].sort_values("place").index
-    peak = maps[shown].max(axis=(1, 2), keepdims=True)
-    scaled = np.divide(maps[shown], peak, out=np.zeros_like(maps[shown]), where=peak > 0)
     split = rows["split"].iloc[0]
     title = f"Grad-CAM of {name}: surest hits, misses and missed melanomas on {split}, lesion outlined"
     outlines = masks[shown] if measured.any() else None
-    return {"split": split, **found}, draw_sheet(rows.loc[shown], images[shown], scaled, outlines, title)
+    return {"split": split, **found}, draw_sheet(rows.loc[shown], images[shown], scaled(maps[shown]), outlines, title)

@@ -1,8 +1,9 @@
-"""Logits of a trained network."""
+"""Logits of a trained network, and the features that they are made of."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from lesionbench.core.progress import bar
 from lesionbench.networks import metadata
 from lesionbench.networks.backbones import Backbone, normalise
 
+T = TypeVar("T")
 
-def in_batches(work: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+
+def in_batches(work: Callable[[np.ndarray], T], rows: np.ndarray, batch_size: int) -> Iterator[T]:
     """Yield `work` of the `rows`, batch by batch, in order. Where memory runs out, the batches are halved.
 
     A network's results depend on the size of the batches in their last digits only.
@@ -111,3 +114,52 @@ def predict(
             found.append(batch)
             shown.update(len(batch))
     return np.concatenate(found)
+
+
+@torch.no_grad()
+def features(
+    made: Backbone, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a network's last layer is given, and the logits it makes of it, of the `rows` of uint8 RGB `pixels`.
+
+    Features are of the image alone: metadata have a head of their own. Of a network with several last layers they are
+    those of the first, and the logits are those of the whole network. Where the last layer comes before the pooling,
+    they are pooled here. The network comes back as `predict` leaves it.
+
+    Args:
+        made: the network.
+        pixels: uint8 RGB (N, S, S, 3).
+        rows: positions in `pixels`, int (n,).
+        batch_size: images per batch; fewer where memory runs out.
+        device: as `machine.device` returns it.
+
+    Returns:
+        float32 (n, features) and float32 (n, classes).
+
+    Raises:
+        UserError: as `in_batches`.
+    """
+    mean, std = torch.tensor(made.mean, device=device), torch.tensor(made.std, device=device)
+    network, last = made.network, made.network.get_submodule(made.heads[0])
+    seen: list[torch.Tensor] = []
+
+    def both(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.clear()
+        logits = network(normalise(pixels[part], mean, std))
+        given = seen[-1]
+        places = (2, 3) if isinstance(last, nn.Conv2d) else tuple(range(1, given.ndim - 1))
+        pooled = given.mean(dim=places) if places else given
+        return pooled.float().cpu().numpy(), logits.float().cpu().numpy()
+
+    handle = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        with on(device, network), _eval_mode(network), bar(desc="features", total=len(rows), unit="image") as shown:
+            network.to(memory_format=torch.channels_last)
+            found = []
+            for batch in in_batches(both, rows, batch_size) if len(rows) else [both(rows)]:
+                found.append(batch)
+                shown.update(len(batch[0]))
+    finally:
+        handle.remove()
+    of_features, of_logits = zip(*found, strict=True)
+    return np.concatenate(of_features), np.concatenate(of_logits)

@@ -21,7 +21,10 @@ EDA = (
     *("classes", "age", "sex", "localization", "source", "images_per_lesion", "hair", "missing", "confounders"),
     *("dx_by_source", "dx_type", "colour", "sharpness", "quality_flags"),
 )
-COMPARE = ("roc", "precision_recall", "calibration", "confusion", "learning", "decision_curves", "subgroups")
+COMPARE = (
+    *("roc", "precision_recall", "calibration", "confusion", "learning"),
+    *("decision_curves", "subgroups", "refusal"),
+)
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -76,7 +79,7 @@ def figure_paths(tasks: Sequence[str], backbones: Sequence[str], disturbed: bool
     paths = [*SHEETS, *(f"eda/{name}.svg" for name in EDA)]
     for task in tasks:
         paths += [f"compare/{task}/{name}.svg" for name in (*COMPARE, *(["robustness"] if disturbed else []))]
-        paths += [f"gradcam/{task}/{backbone}.webp" for backbone in backbones]
+        paths += [f"{sheet}/{task}/{backbone}.webp" for sheet in ("gradcam", "failures") for backbone in backbones]
     return paths
 
 

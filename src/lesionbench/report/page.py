@@ -42,8 +42,10 @@ SECTIONS = {
     "results": "Results",
     "rivals": "Against trivial predictors",
     "subgroups": "Whom it fails",
+    "refusal": "When not to answer",
     "robustness": "Worse images",
     "gradcam": "Where the models look",
+    "failures": "Failures looked at",
     "checklists": "Checklists",
     "methods": "How it was made",
 }

@@ -236,6 +236,33 @@ def leaks(count: int, leaky: bool) -> Markup:
     return text + kept if count == 0 else text
 
 
+def area(where: str, found: Mapping[str, Any]) -> Markup:
+    """The area under the risk-coverage curve on some images, beside that of refusing at random.
+
+    Args:
+        where: name of the images.
+        found: as results.Selective says.
+    """
+    ci = found.get("aurc_ci")
+    small = Markup(" ") + NO_BREAK.format(interval(ci)) if ci else ""
+    text = Markup("{} {}{}, at random {}")
+    return text.format(where, number(found["aurc"]), small, number(found["aurc_random"]))
+
+
+def flagged_melanomas(outside: Mapping[str, Any], where: str) -> Markup:
+    """How many melanomas are flagged as unlike the training images.
+
+    Args:
+        outside: as results.Outside says.
+        where: name of the split shown.
+    """
+    share, ci = outside["melanomas_flagged"], outside.get("melanomas_flagged_ci")
+    if share is None:
+        return Markup("There is no melanoma on the {} to flag.").format(where)
+    small = Markup(" ") + NO_BREAK.format(interval(ci)) if ci else ""
+    return Markup("Of the melanomas of the {}, a share of {}{} is flagged.").format(where, number(share), small)
+
+
 def strongest(confounders: Mapping[str, Any]) -> Markup:
     """The three variables that go with the diagnosis most; "" where there are none.
 

@@ -22,6 +22,7 @@ from lesionbench.results.fields import (
     number,
     share,
 )
+from lesionbench.results.refusal import Neighbours, Outside, Refusal
 from lesionbench.results.robustness import Robustness
 
 TrainKey = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$", description="hash of all that the training depends on")]
@@ -222,6 +223,16 @@ class Evaluation(Evaluated):
     train_key: TrainKey
 
 
+class ClassEnergy(Numbers):
+    """Where Grad-CAM says that a network looks, on the measured images of one class; null: no such image."""
+
+    n: int = count("images measured whose map is not empty")
+    energy_in_lesion: float | None = share("share of a map's energy inside the lesion, mean")
+    energy_in_lesion_ci: Ci = None
+    gain_over_shuffled: float | None = number("that minus the energy of the other lesions' maps, paired", -1, 1)
+    gain_over_shuffled_ci: Ci = None
+
+
 class Explanation(Numbers):
     """Where Grad-CAM says that a network looks, on images with a mask of the lesion; null: no such image."""
 
@@ -245,6 +256,9 @@ class Explanation(Numbers):
     gain_over_random_weights_ci: Ci = None
     energy_in_lesion_right: float | None = share("energy_in_lesion of right decisions")
     energy_in_lesion_wrong: float | None = share("energy_in_lesion of wrong decisions")
+    per_class: Annotated[dict[str, ClassEnergy], keys(*CLASSES.values())] = fact("true class → the same by class")
+    outside: Outside = fact("images unlike those of training")
+    neighbours: Neighbours = fact("the nearest training lesions by the network's features")
 
 
 class Difference(Numbers):
@@ -282,6 +296,7 @@ class Comparison(Section):
     ensemble: Maybe[Evaluated] = maybe("the mean of all backbones' probabilities, calibrated on val")
     from_diagnosis: Maybe[dict[str, Parts]] = maybe("backbone → melanoma read from its network of seven diagnoses")
     transfer: Maybe[dict[str, Transfer]] = maybe("external cohort → what the chosen backbone loses there against test")
+    refusal: Refusal = fact("when the chosen backbone had better not answer")
     leaky: bool = fact("whether the split leaks on purpose")
 
 

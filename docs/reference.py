@@ -59,6 +59,8 @@ OTHERS = {
     "images that the network finds most alike",
     "reports/compare/<task>/<figure>.svg": "curves of all backbones: ROC, precision-recall, calibration, confusion, "
     "learning, subgroups; and decision curves, worse images and refusals of the chosen one",
+    "reports/compare/<task>/thresholds.csv": "sensitivity and specificity of the chosen backbone with intervals by "
+    "`threshold` on p(melanoma) and `part` of the images",
     "reports/index.html": "the report, one page that needs nothing else",
     "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
     "scores, limits",

@@ -57,7 +57,17 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
     assert confusion["actual"].tolist() == val.tolist() * 4  # what `dvc plots diff` shows is of val, opened or not
     figures = tmp_path / "reports/compare/melanoma"
     assert sorted(path.stem for path in figures.iterdir()) == [
-        *("calibration", "confusion", "learning", "precision_recall", "refusal", "roc", "subgroups")
+        *(
+            "calibration",
+            "confusion",
+            "decision_curves",
+            "learning",
+            "precision_recall",
+            "refusal",
+            "robustness",
+            "roc",
+        ),
+        *("subgroups", "thresholds"),
     ]
     against: dict[str, Any] = files.read_json(tmp_path / "metrics/rivals/melanoma.json")
     assert list(against["gains"]) == (["test", "clinic"] if opened else ["val"])
@@ -93,7 +103,7 @@ def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
     """With evaluate.test sealed, no test or external image is named anywhere, and what test images show is not read."""
     for name in ("data", "metrics", "models", "reports"):
         copy(ran / "store" / name, tmp_path / name)
-    for name in ("docs/leak.csv", "docs/leak.svg"):
+    for name in ("docs/latency.csv", "docs/leak.csv", "docs/leak.svg"):
         copy(ROOT / name, tmp_path / name)
     before = texts(tmp_path, [*MADE, *ALSO])
     for name in [*MADE, *ALSO]:

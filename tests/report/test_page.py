@@ -81,7 +81,7 @@ def test_page_loads_nothing_and_links_to_dois(made: Made, backbones: list[str], 
     html = render(made)
     shown = Page(html)
     sources = [value for _, attrs in shown.tags for key, value in attrs.items() if key in ("src", "srcset", "data")]
-    assert len(sources) == 6 + 14 + 2 * (9 + len(backbones))
+    assert len(sources) == 6 + 14 + 2 * (10 + len(backbones))
     assert all(source.startswith("data:image/") for source in sources if source)
     links = [attrs["href"] or "" for _, attrs in shown.tags if "href" in attrs]
     assert "https://doi.org/10.1038/sdata.2018.161" in links
@@ -110,7 +110,7 @@ def test_links_inside_the_page_have_targets(made: Made, render: Render) -> None:
 def test_every_figure_is_shown_once_and_described(made: Made, backbones: list[str], render: Render) -> None:
     """Every figure is shown once and described for who can't see it."""
     images = [attrs for tag, attrs in Page(render(made)).tags if tag == "img"]
-    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (9 + len(backbones))
+    assert len({image["src"] for image in images}) == len(images) == 6 + 14 + 2 * (10 + len(backbones))
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 

@@ -62,3 +62,9 @@ def test_the_interval_of_a_metric_is_found_by_name() -> None:
     """The interval of a metric stands beside it, or is missing."""
     assert formats.with_interval({"f1": 0.5, "f1_ci": [0.4, 0.6]}, "f1", "") == "0.500<small>0.400–0.600</small>"
     assert formats.with_interval({"f1": 0.5}, "f1", "") == "0.500"
+
+
+def test_an_interval_in_a_sentence_stands_in_brackets() -> None:
+    assert formats.in_line({"roc_auc": 0.9, "roc_auc_ci": [0.8, 0.95]}, "roc_auc") == "0.900 (0.800–0.950)"
+    assert formats.in_line({"roc_auc": 0.9}, "roc_auc") == "0.900"
+    assert formats.in_line({"roc_auc": None}, "roc_auc") == "–"

@@ -57,3 +57,9 @@ def estimate(
 def with_interval(scores: Mapping[str, Any], metric: str, reason: str) -> Markup:
     """The `metric` of `scores` with its interval `<metric>_ci`, as `estimate` shows them."""
     return estimate(scores[metric], scores.get(f"{metric}_ci"), reason)
+
+
+def in_line(scores: Mapping[str, Any], metric: str) -> str:
+    """The `metric` of `scores` within a sentence: "0.925 (0.896–0.946)"; a dash where it is undefined."""
+    bounds = scores.get(f"{metric}_ci")
+    return number(scores[metric]) + (f" ({interval(bounds)})" if bounds else "")

@@ -2,9 +2,9 @@
 
 Reads data/pixels.npy, data/split.csv, metrics/split.json (whether groups are patients) and the model. Writes
 data/predictions/<task>/<backbone>.csv, calibrated predictions of val, test and external images (those that repeat a
-lesion of the trainable cohort too), and
-metrics/evaluate/<task>/<backbone>.json, their scores. Calibration, decisions and thresholds use only the validation
-split, so the test scores stay honest. While evaluate.test seals them, test and external images are not even predicted.
+lesion of the trainable cohort too), and metrics/evaluate/<task>/<backbone>.json, their scores, and those of worse
+images. Calibration, decisions and thresholds use only the validation split, so the test scores stay honest. While
+evaluate.test seals them, test and external images are not even predicted.
 """
 
 from lesionbench.core import process

@@ -122,7 +122,8 @@ def _made(opened: bool) -> str:
         chosen = compare.choose(task, evaluations)
         points = {name: each["threshold"] for name, each in evaluations[chosen]["val"]["operating_points"].items()}
         used, *_ = deployment.deploy(drawn[task][chosen], task, section, points, 1)
-        refused = refusal.examine(drawn[task][chosen], task, section, 20, 1, free_test=False, patients=False)
+        priced = refusal.priced(drawn[task][chosen], task, section)
+        refused = refusal.examine(priced, task, 20, 1, free_test=False, patients=False)
         made[f"compare/{task}"] = {
             "split": split,
             "chosen": chosen,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import drawn_results
 import numpy as np
 import pandas as pd
 import pytest
@@ -329,3 +330,14 @@ def test_a_cohort_of_one_class_is_scored(split: pd.DataFrame, task: str, kept: s
     assert clinic["accuracy"] is not None
     told = {**found, "leaky": False, "temperature": temperature, "biases": biases, "train_key": "0" * 20}
     results.Evaluation.model_validate(told)
+
+
+def test_what_is_scored_is_the_split_that_is_open_and_each_cohort() -> None:
+    table = drawn_results.draw(0, "melanoma")
+    rows = {name: of for name, _, of in predictions.shown_parts(table)}
+    assert (predictions.shown(table), [*rows]) == ("test", ["test", "clinic"])
+    assert rows["clinic"].tolist() == table["split"].eq("external").tolist()
+    assert predictions.shown(drawn_results.sealed(table)) == "val"
+    assert [(name, split) for name, split, _ in predictions.parts(table)] == [
+        *(("val", "val"), ("test", "test"), ("clinic", "external"))
+    ]

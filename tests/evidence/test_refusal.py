@@ -18,7 +18,8 @@ SECTION = sections.evaluate()
 
 
 def examine(table: pd.DataFrame, task: str = "diagnosis", samples: int = 20) -> dict:
-    return refusal.examine(table, task, SECTION, samples, 1, free_test=False, patients=False)
+    priced = refusal.priced(table, task, SECTION)
+    return refusal.examine(priced, task, samples, 1, free_test=False, patients=False)
 
 
 def test_the_area_of_a_worked_example() -> None:

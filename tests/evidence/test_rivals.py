@@ -129,14 +129,6 @@ def test_gains_are_differences_of_scores_and_pair_by_pair() -> None:
         assert 0 < low < gain < high
 
 
-def test_what_is_scored_is_the_split_that_is_open_and_each_cohort() -> None:
-    table = drawn_results.draw(0, "melanoma")
-    shown, rows = rivals.parts(table)
-    assert (shown, [*rows]) == ("test", ["test", "clinic"])
-    assert rows["clinic"].tolist() == table["split"].eq("external").tolist()
-    assert rivals.parts(drawn_results.sealed(table))[0] == "val"
-
-
 def binormal(distance: float) -> float:
     """ROC AUC of two normal distributions of standard deviation 1, so far apart."""
     return float(norm.cdf(distance / np.sqrt(2)))

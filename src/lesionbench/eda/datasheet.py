@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from lesionbench.core import templates
 from lesionbench.core.tasks import DIAGNOSES, DIAGNOSIS_NAMES, SPLITS
 from lesionbench.eda import ranking
 from lesionbench.index import quality
@@ -23,13 +23,7 @@ def render(index: Mapping[str, Any], table: pd.DataFrame, ranked: pd.DataFrame) 
         ranked: result of `ranking.rank`.
     """
     own = table[table["cohort"].eq(index["dataset"])]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates.markdown(Path(__file__).parent)
     environment.filters |= {"cell": _cell, "n": "{:,}".format}
     splits = table.groupby("split").agg(images=("image_id", "size"), lesions=("lesion_id", "nunique")).to_dict("index")
     return environment.get_template("datasheet.md.j2").render(

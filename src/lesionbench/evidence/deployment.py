@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lesionbench import figures
 from lesionbench.core import tasks
-from lesionbench.evidence import predictions
+from lesionbench.evidence import compare, predictions
 from lesionbench.evidence.decisions import at_threshold
 from lesionbench.evidence.intervals import Draws
 
@@ -158,24 +158,15 @@ def deploy(
     column = tasks.melanoma_column(classes)
     found: dict[str, Any] = {"val": None, "test": None, "external": {}}
     swept, curves = [], {}
-    for name, kind, rows in parts(table):
-        free = predictions.drawn_freely(kind, free_test, lesion != "group_id")
+    for name, kind, of_part in predictions.parts(table):
+        rows, free = table[of_part], predictions.drawn_freely(kind, free_test, lesion != "group_id")
         p, labels = predictions.probabilities(rows, classes)[:, column], tasks.numbers(rows["label"], classes)
-        draws = Draws.make(rows["group_id"].to_numpy(), None if free else labels, section.bootstrap, seed)
+        draws = compare.draw(rows, classes, section.bootstrap, seed, free)
         told = _use(p, labels == column, thresholds, draws)
         (found["external"] if kind == "external" else found)[name] = told
         swept.append(sweep(p, labels == column, draws).assign(part=name))
         curves[f"{name}, n = {len(rows):,} images"] = net_benefit(p, labels == column, CURVE.tolist(), draws)
     return found, pd.concat(swept, ignore_index=True), draw(curves)
-
-
-def parts(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """The rows of val, of test and of each external cohort, where there are any: (name, split, rows)."""
-    keys = table["cohort"].where(table["split"].eq("external"), table["split"])
-    kinds = [(name, name) for name in predictions.SCORED[:2]]
-    kinds += [(name, "external") for name in sorted({*table.loc[table["split"].eq("external"), "cohort"]})]
-    every = [(name, kind, table[keys.eq(name) & table["split"].eq(kind)]) for name, kind in kinds]
-    return [each for each in every if len(each[2])]
 
 
 def _use(p: np.ndarray, positive: np.ndarray, thresholds: Mapping[str, float], draws: Draws) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lesionbench import figures
 from lesionbench.core import tasks
 from lesionbench.core.sampling import hash_order
 from lesionbench.evidence import energy
-from lesionbench.evidence.predictions import probabilities
+from lesionbench.evidence.predictions import probabilities, shown
 from lesionbench.images import read_mask, square
 from lesionbench.networks.backbones import Backbone, build, normalise
 from lesionbench.networks.layers import as_maps
@@ -188,8 +188,7 @@ def located(predicted: pd.DataFrame, index: pd.DataFrame, classes: Sequence[str]
     index = index[OF_INDEX].reset_index(names="row")
     confidence = probabilities(predicted, classes)[np.arange(len(called)), called]
     table = predicted.assign(predicted=np.array(classes)[called], label_number=called, confidence=confidence)
-    split = "test" if table["split"].eq("test").any() else "val"
-    return table.assign(shown=table["split"].eq(split)).merge(index, on="image_id")
+    return table.assign(shown=table["split"].eq(shown(table))).merge(index, on="image_id")
 
 
 def choose_rows(located: pd.DataFrame, section: "Explain", seed: int) -> pd.DataFrame:

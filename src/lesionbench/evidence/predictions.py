@@ -38,6 +38,25 @@ def scored_rows(split: pd.DataFrame, opened: bool) -> np.ndarray:
     return np.flatnonzero(split["split"].isin(SCORED) | repeats)
 
 
+def shown(table: pd.DataFrame) -> str:
+    """The split that results are shown of: test, or val while test is sealed and `table` has no row of it."""
+    return "test" if table["split"].eq("test").any() else "val"
+
+
+def parts(table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
+    """Val, test and each external cohort, where there are any: (name, one of SCORED, rows, bool (n,))."""
+    split, cohort = table["split"], table["cohort"]
+    found = [(name, name, split.eq(name).to_numpy()) for name in SCORED[:2]]
+    outside = split.eq("external")
+    found += [(name, "external", (outside & cohort.eq(name)).to_numpy()) for name in sorted({*cohort[outside]})]
+    return [each for each in found if each[2].any()]
+
+
+def shown_parts(table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
+    """Those of `parts` that results are shown of: without val where test is open."""
+    return [each for each in parts(table) if each[1] in (shown(table), "external")]
+
+
 def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, float, dict[str, float]]:
     """Calibrate logits with one temperature and a bias for each class, fitted on the validation split.
 

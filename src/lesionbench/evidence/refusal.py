@@ -77,14 +77,13 @@ def at(refused: np.ndarray, called: np.ndarray, labels: np.ndarray, melanoma: in
 
 
 def examine(
-    table: pd.DataFrame, task: str, section: "Evaluate", samples: int, seed: int, *, free_test: bool, patients: bool
+    table: pd.DataFrame, task: str, samples: int, seed: int, *, free_test: bool, patients: bool
 ) -> dict[str, Any]:
     """Conformal sets and refusals, with thresholds of val, on test and on each external cohort.
 
     Args:
-        table: predictions of one backbone, with those of val.
+        table: result of `priced`.
         task: a key of tasks.CLASSES.
-        section: params.yaml's section evaluate, which says the rule of decision.
         samples: number of resamples; 0 leaves most intervals out.
         seed: seed of the resamples.
         free_test: whether test is a held-out source, see predictions.drawn_freely.
@@ -94,19 +93,15 @@ def examine(
         As results.Refusal says, but for the backbone. Without rows of test refusals are of val, and sets of nothing.
     """
     classes = tasks.classes_of(task)
-    table = priced(table, task, section)
     val = table[table["split"].eq("val")]
     least = conformal.thresholds(predictions.probabilities(val, classes), tasks.numbers(val["label"], classes))
     highest = limits(val["cost"].to_numpy())
-    opened = table["split"].eq("test").any()
-    shown = {"test": table[table["split"].eq("test")]} if opened else {"val": val}
-    shown |= {str(cohort): rows for cohort, rows in table[table["split"].eq("external")].groupby("cohort")}
     sets, parts = {}, {}
-    for name, rows in shown.items():
-        free = predictions.drawn_freely(rows["split"].iloc[0], free_test, patients)
+    for name, split, of_part in predictions.shown_parts(table):
+        rows, free = table[of_part], predictions.drawn_freely(split, free_test, patients)
         draws = compare.draw(rows, classes, samples, seed, free)
         parts[name] = selective(rows, classes, highest, draws)
-        if opened:
+        if split != "val":
             held = conformal.sets(predictions.probabilities(rows, classes), least)
             labels = tasks.numbers(rows["label"], classes)
             sets[name] = conformal.measure(held, labels, classes, tasks.melanoma_column(classes), draws)

@@ -246,20 +246,9 @@ def against(
     )
     known = metadata_of(images.set_index("image_id").loc[first["image_id"]])[1]
     found, shares = {}, predictions.prior(first, classes)
-    shown, rows_of = parts(first)
-    for name, rows in rows_of.items():
-        part = name if name == shown else "external"
+    for name, part, rows in predictions.shown_parts(first):
         free = predictions.drawn_freely(part, free_test, lesion != "group_id")
         ours, theirs = ({each: table[rows] for each, table in of.items()} for of in (decided, beside))
         gained = gains(ours, theirs, task, shares, samples, seed, free)
         found[name] = {"n": int(rows.sum()), "with_metadata": int(known[rows].sum()), "gains": gained}
-    return tables, {"split": shown, "quality_model": model, "scores": scores, "gains": found}
-
-
-def parts(table: pd.DataFrame) -> tuple[str, dict[str, np.ndarray]]:
-    """The split that is shown, test where it is open, and it and each external cohort → its rows, bool (n,)."""
-    split = table["split"]
-    shown = "test" if split.eq("test").any() else "val"
-    outside = sorted({*table.loc[split.eq("external"), "cohort"]})
-    rows = {name: (split.eq("external") & table["cohort"].eq(name)).to_numpy() for name in outside}
-    return shown, {shown: split.eq(shown).to_numpy(), **rows}
+    return tables, {"split": predictions.shown(first), "quality_model": model, "scores": scores, "gains": found}

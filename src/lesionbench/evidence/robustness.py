@@ -116,7 +116,7 @@ def measure(
     """
     classes = tasks.classes_of(task)
     column = tasks.melanoma_column(classes)
-    split = "test" if table["split"].eq("test").any() else "val"
+    split = predictions.shown(table)
     within = np.flatnonzero(table["split"].eq(split))
     positive = table["label"].to_numpy() == classes[column]
     chosen = within[sample(table.iloc[within], positive[within], section.robustness, seed)]

@@ -9,7 +9,7 @@ import pandas as pd
 from lesionbench.core.tasks import melanoma_column, numbers
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.metrics import lesions_behind
-from lesionbench.evidence.ranks import weighted_areas
+from lesionbench.evidence.ranks import weighted_roc_auc
 
 
 def drops(
@@ -52,7 +52,7 @@ def _areas(rows: pd.DataFrame, melanoma: str, samples: int, seed: int, free: boo
     positive = rows["label"].eq(melanoma).to_numpy()
     strata = None if free else numbers(rows["label"], sorted(rows["label"].unique()))
     draws = Draws.make(rows["group_id"].to_numpy(), strata, samples, seed)
-    area = weighted_areas(rows[f"p_{melanoma}"].to_numpy(float), positive, draws.weights)[0]
+    area = weighted_roc_auc(rows[f"p_{melanoma}"].to_numpy(float), positive, draws.weights)
     return area, lesions_behind("roc_auc", positive, rows["group_id"].to_numpy(), free), draws
 
 

@@ -107,13 +107,26 @@ def predict(
             found += metadata.logits(network, torch.from_numpy(known[part]).to(device))
         return found.cpu().numpy()
 
+    (found,) = _of_all(network, lambda part: (logits(part),), rows, batch_size, device, "predict")
+    return found
+
+
+def _of_all(
+    network: nn.Module,
+    work: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+    rows: np.ndarray,
+    batch_size: int,
+    device: str,
+    title: str,
+) -> tuple[np.ndarray, ...]:
+    """What `work` makes of all `rows`, batch by batch, with the network in eval mode on `device`, and a bar."""
     found = []
-    with on(device, network), _eval_mode(network), bar(desc="predict", total=len(rows), unit="image") as shown:
+    with on(device, network), _eval_mode(network), bar(desc=title, total=len(rows), unit="image") as shown:
         network.to(memory_format=torch.channels_last)
-        for batch in in_batches(logits, rows, batch_size) if len(rows) else [logits(rows)]:
+        for batch in in_batches(work, rows, batch_size) if len(rows) else [work(rows)]:
             found.append(batch)
-            shown.update(len(batch))
-    return np.concatenate(found)
+            shown.update(len(batch[0]))
+    return tuple(np.concatenate(each) for each in zip(*found, strict=True))
 
 
 @torch.no_grad()
@@ -153,13 +166,7 @@ def features(
 
     handle = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
-        with on(device, network), _eval_mode(network), bar(desc="features", total=len(rows), unit="image") as shown:
-            network.to(memory_format=torch.channels_last)
-            found = []
-            for batch in in_batches(both, rows, batch_size) if len(rows) else [both(rows)]:
-                found.append(batch)
-                shown.update(len(batch[0]))
+        of_features, of_logits = _of_all(network, both, rows, batch_size, device, "features")
     finally:
         handle.remove()
-    of_features, of_logits = zip(*found, strict=True)
-    return np.concatenate(of_features), np.concatenate(of_logits)
+    return of_features, of_logits

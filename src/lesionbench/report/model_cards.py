@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from ruamel.yaml import YAML
 
+from lesionbench.core import templates
 from lesionbench.evidence.names import METRICS, SKILLS, TASKS
 from lesionbench.report import checklists, claims, sentences
 from lesionbench.report.formats import interval, number
@@ -36,34 +36,35 @@ def render(page: Mapping[str, Any], facts: Mapping[str, str], task: str, backbon
     beginning = f"Training began with {sentences.weights(run['weights'])}."
     kept = f"The weights are those of epoch {run['best_epoch']} of {run['epochs']}."
     split = page["tasks"][task]["compare"]["split"]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("model_card.md.j2").render(
-        header=_yaml(header(task, backbone, dataset, page["found"]["split"]["leaky"], found)),
-        title=f"{TASKS[task]}: {backbone}",
-        phantom=dataset == "phantom",
-        leaky=page["found"]["split"]["leaky"],
-        use=sentences.USE,
-        task=task,
-        backbone=backbone,
-        classes=list(found["biases"]),
-        temperature=round(found["temperature"], 5),
-        biases=[round(bias, 5) for bias in found["biases"].values()],
-        values={f"{part.name}.{key}": value for part in page["parameters"] for key, value, _ in part.rows},
-        metadata=run.get("metadata", []),
-        facts={"origin": "", **facts},
-        sealed=sentences.seal(split),
-        start=beginning,
-        kept=kept,
-        interval_note=f"In brackets: 95 % intervals from {resamples} resamples of lesions." if resamples else "",
-        scores=list(parts),
-        rows=[[metric.label, *(_cell(scores, name) for scores in parts.values())] for name, metric in SCORES.items()],
-        calibrated={name: claims.calibrated(scores, name == "validation", resamples) for name, scores in parts.items()},
+    return (
+        templates.markdown(Path(__file__).parent)
+        .get_template("model_card.md.j2")
+        .render(
+            header=_yaml(header(task, backbone, dataset, page["found"]["split"]["leaky"], found)),
+            title=f"{TASKS[task]}: {backbone}",
+            phantom=dataset == "phantom",
+            leaky=page["found"]["split"]["leaky"],
+            use=sentences.USE,
+            task=task,
+            backbone=backbone,
+            classes=list(found["biases"]),
+            temperature=round(found["temperature"], 5),
+            biases=[round(bias, 5) for bias in found["biases"].values()],
+            values={f"{part.name}.{key}": value for part in page["parameters"] for key, value, _ in part.rows},
+            metadata=run.get("metadata", []),
+            facts={"origin": "", **facts},
+            sealed=sentences.seal(split),
+            start=beginning,
+            kept=kept,
+            interval_note=f"In brackets: 95 % intervals from {resamples} resamples of lesions." if resamples else "",
+            scores=list(parts),
+            rows=[
+                [metric.label, *(_cell(scores, name) for scores in parts.values())] for name, metric in SCORES.items()
+            ],
+            calibrated={
+                name: claims.calibrated(scores, name == "validation", resamples) for name, scores in parts.items()
+            },
+        )
     )
 
 

@@ -30,7 +30,6 @@ from lesionbench.report.parameters import Section
 
 HTML = Path(__file__).parent / "html"
 BLANK_LINES = re.compile(r"\n\s*\n")
-SCRIPT = BLANK_LINES.sub("\n", (HTML / "slider.js").read_text(encoding="utf-8"))
 # Each is a file of HTML; the page numbers them.
 SECTIONS = {
     "recommendation": "Recommendation",
@@ -91,14 +90,16 @@ def versions() -> dict[str, str | None]:
 def render(page: Page) -> str:
     """The page as HTML that needs no network and no other file; text from data and parameters stays text."""
     index, split = page["found"]["index"], page["found"]["split"]
+    # As it will stand on the page, or the browser will not run it: its hash would be another one.
+    script = BLANK_LINES.sub("\n", (HTML / "slider.js").read_text(encoding="utf-8"))
     html = (
         _environment()
         .get_template("page.j2")
         .render(
             page,
             style=Markup((HTML / "style.css").read_text(encoding="utf-8")),
-            script=Markup(SCRIPT),
-            script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             dataset=index["dataset"],
             cohorts=index["cohorts"],
             phantom=index["dataset"] == "phantom",

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lesionbench.report.formats import excludes_zero, interval, number
+from lesionbench.report.formats import excludes_zero, in_line, interval, number
 
 HISTOLOGY = ("histo", "histopathology")  # in the words of HAM10000 and of the ISIC Archive
 
@@ -30,7 +30,7 @@ def histology(found: Mapping[str, Any]) -> Markup:
         "Of the images with histology alone, ROC AUC of melanoma {} and specificity {}; of all images {} and {}. Other "
         "ways, such as follow-up, are those of benign lesions that nobody saw a reason to cut out."
     )
-    return text.format(*(_score(of, name) for of in (alone, found["all"]) for name in ("roc_auc", "specificity")))
+    return text.format(*(in_line(of, name) for of in (alone, found["all"]) for name in ("roc_auc", "specificity")))
 
 
 def within(found: Mapping[str, Any]) -> Markup:
@@ -49,11 +49,4 @@ def within(found: Mapping[str, Any]) -> Markup:
     else:
         end = "That they differ is not shown ({})."
     size = "" if ci is None else f"{number(row['difference'], sign=True)}, {interval(ci, sign=True)}"
-    return text.format(found["backbone"], _score(row, "within"), _score(row, "total")) + Markup(end).format(size)
-
-
-def _score(of: Mapping[str, Any], name: str) -> str:
-    if of[name] is None:
-        return "–"
-    ci = of.get(f"{name}_ci")
-    return number(of[name]) + (f" ({interval(ci)})" if ci else "")
+    return text.format(found["backbone"], in_line(row, "within"), in_line(row, "total")) + Markup(end).format(size)

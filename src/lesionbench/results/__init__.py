@@ -7,6 +7,7 @@ always there, and null where its number is undefined. A key with the default Non
 
 from pydantic import BaseModel
 
+from lesionbench.results.comparison import Comparison, Difference, Summary
 from lesionbench.results.data import (
     Affine,
     Audit,
@@ -25,25 +26,7 @@ from lesionbench.results.data import (
 from lesionbench.results.deployment import Benefit, Deployment, Point, Predictive, Use
 from lesionbench.results.elsewhere import Population, Transfer
 from lesionbench.results.fields import Numbers, Section, read, write
-from lesionbench.results.models import (
-    METRICS,
-    ClassEnergy,
-    ClassScores,
-    Comparison,
-    Decided,
-    Difference,
-    Epoch,
-    Evaluated,
-    Evaluation,
-    Explanation,
-    LesionScores,
-    OperatingPoint,
-    Parts,
-    Reliability,
-    Scores,
-    Summary,
-    Training,
-)
+from lesionbench.results.models import ClassEnergy, Epoch, Evaluation, Explanation, Training
 from lesionbench.results.refusal import (
     ClassCoverage,
     Conformal,
@@ -57,6 +40,17 @@ from lesionbench.results.refusal import (
 )
 from lesionbench.results.rivals import Gain, Gains, Rivals
 from lesionbench.results.robustness import Disturbed, Robustness
+from lesionbench.results.scores import (
+    METRICS,
+    ClassScores,
+    Decided,
+    Evaluated,
+    LesionScores,
+    OperatingPoint,
+    Parts,
+    Reliability,
+    Scores,
+)
 from lesionbench.results.subgroups import Subgroup, Subgroups, WithinSource
 
 FILES: dict[str, type[BaseModel]] = {

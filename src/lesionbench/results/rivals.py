@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from lesionbench.results.fields import Ci, Numbers, Section, count, fact, keys, number
-from lesionbench.results.models import Evaluated
+from lesionbench.results.scores import Evaluated
 
 RIVALS = ("constant", "metadata", "quality")
 

@@ -42,7 +42,9 @@ def main(task: str, backbone: str) -> None:
             seen = predict(made, images, np.arange(len(images)), config.evaluate.batch_size, device, 1, known[of])
             return calibration.probabilities(seen, temperature, shift)
 
-        found["robustness"] = robustness.measure(table, rows, pixels, assess, task, config.evaluate, config.seed)
+        found["robustness"] = robustness.measure(
+            table, rows, pixels, assess, task, config.evaluate, config.seed, lesion
+        )
     checked = schemas.check("predictions", table, tasks.classes_of(task))
     files.write_csv(f"data/predictions/{task}/{backbone}.csv", checked)
     results.write(f"metrics/evaluate/{task}/{backbone}.json", results.Evaluation.model_validate(found))

@@ -123,7 +123,7 @@ def _made(opened: bool) -> str:
         points = {name: each["threshold"] for name, each in evaluations[chosen]["val"]["operating_points"].items()}
         used, *_ = deployment.deploy(drawn[task][chosen], task, section, points, 1)
         priced = refusal.priced(drawn[task][chosen], task, section)
-        refused = refusal.examine(priced, task, 20, 1, free_test=False, patients=False)
+        refused = refusal.examine(priced, task, 20, 1, free_test=False, lesion="group_id")
         made[f"compare/{task}"] = {
             "split": split,
             "chosen": chosen,

@@ -53,7 +53,7 @@ def test_a_class_with_too_few_images_is_in_every_set() -> None:
 def test_what_is_measured_by_hand() -> None:
     held = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
     draws = Draws.make(np.array(["a", "a", "b", "c"]), None, 0, 0)
-    found = conformal.measure(held, np.array([0, 1, 1, 0]), ("nv", "mel", "df"), 1, draws)
+    found = conformal.measure(held, np.array([0, 1, 1, 0]), ("nv", "mel", "df"), 1, draws, draws.lesion)
     per_class = found.pop("per_class")
     assert found == {
         **{"n": 4, "lesions": 3, "coverage": 0.5, "mean_size": 1, "empty": 0.25, "single": 0.5, "melanoma": 0.25}

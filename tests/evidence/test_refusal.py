@@ -19,7 +19,7 @@ SECTION = sections.evaluate()
 
 def examine(table: pd.DataFrame, task: str = "diagnosis", samples: int = 20) -> dict:
     priced = refusal.priced(table, task, SECTION)
-    return refusal.examine(priced, task, samples, 1, free_test=False, patients=False)
+    return refusal.examine(priced, task, samples, 1, free_test=False, lesion="group_id")
 
 
 def test_the_area_of_a_worked_example() -> None:

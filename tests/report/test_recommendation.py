@@ -83,6 +83,20 @@ def test_a_network_that_holds_its_promise_is_said_to() -> None:
             task(test=scores(), used=use(gain=(-0.01, 0.05))),
             "test: no net benefit over acting on every image or on none is shown",
         ),
+        (
+            # A gain from 50 % on is no gain at a threshold of 0.1.
+            task(
+                test=scores(),
+                used={
+                    **use(gain=(-0.01, 0.05)),
+                    "net_benefit": {
+                        **use(gain=(-0.01, 0.05))["net_benefit"],
+                        "0.5": {"gain": 0.02, "gain_ci": [0.01, 0.03]},
+                    },
+                },
+            ),
+            "is shown for whoever acts from 5 % on, the probability nearest the threshold",
+        ),
         (task(test=scores(), used=use(gain=None)), "no net benefit over acting on every image or on none is shown"),
     ],
 )
@@ -120,3 +134,9 @@ def test_cautions_are_of_the_dataset() -> None:
     assert any("rarer than the 11 % here" in each for each in own)
     assert own[-1].endswith("here it was nowhere.")
     assert not any("Austria" in each for each in recommendation.cautions("mine", 0.2, ["clinic"]))
+
+
+def test_without_intervals_that_is_what_is_said() -> None:
+    bare = scores()
+    del bare["operating_points"][POINT]["sensitivity_ci"]
+    assert verdict(task(test=bare)) == "Not recommended for use on patients. test: no intervals were asked for."

@@ -47,13 +47,13 @@ def ask(
         backbone: its name.
         free_test, lesion: as of predictions.evaluate.
     """
-    classes, shown, patients = tasks.classes_of(task), predictions.shown(table), lesion != "group_id"
+    classes, shown = tasks.classes_of(task), predictions.shown(table)
     thresholds = {name: each["threshold"] for name, each in evaluation["val"]["operating_points"].items()}
     used, swept, curve = deployment.deploy(table, task, section, thresholds, seed, free_test=free_test, lesion=lesion)
     priced = refusal.priced(table, task, section)
-    refused = refusal.examine(priced, task, samples, seed, free_test=free_test, patients=patients)
+    refused = refusal.examine(priced, task, samples, seed, free_test=free_test, lesion=lesion)
     found = {"deployment": {"backbone": backbone, **used}, "refusal": {"backbone": backbone, **refused}}
-    lost = transfer.drops(table, index, classes, samples, seed, free=free_test or patients)
+    lost = transfer.drops(table, index, classes, samples, seed, free=free_test or lesion != "group_id", lesion=lesion)
     answers = priced[priced["split"].eq(shown)]
     drawn = {"decision_curves": curve}
     drawn["refusal"] = refusal.draw(refusal.curves(answers, classes), backbone, shown, len(answers))

@@ -46,7 +46,9 @@ def sets(p: np.ndarray, least: np.ndarray) -> np.ndarray:
     return p >= least
 
 
-def measure(held: np.ndarray, labels: np.ndarray, names: Sequence[str], melanoma: int, draws: Draws) -> dict[str, Any]:
+def measure(
+    held: np.ndarray, labels: np.ndarray, names: Sequence[str], melanoma: int, draws: Draws, lesions: np.ndarray
+) -> dict[str, Any]:
     """How often sets hold the true class, and how much they leave open, with intervals.
 
     Args:
@@ -55,6 +57,7 @@ def measure(held: np.ndarray, labels: np.ndarray, names: Sequence[str], melanoma
         names: class names.
         melanoma: number of the class melanoma.
         draws: resamples of the same n images.
+        lesions: of each image, (n,); not what is drawn where that is patients.
 
     Returns:
         As results.SetScores says.
@@ -64,7 +67,7 @@ def measure(held: np.ndarray, labels: np.ndarray, names: Sequence[str], melanoma
     mean_size = (draws.weights @ size) / draws.weights.sum(axis=1)
     return {
         "n": len(labels),
-        "lesions": draws.count(every),
+        "lesions": len(np.unique(lesions)),
         **draws.share("coverage", right, every),
         **draws.score("mean_size", mean_size, draws.count(every), 0, len(names)),
         **draws.share("empty", size == 0, every),
@@ -73,7 +76,7 @@ def measure(held: np.ndarray, labels: np.ndarray, names: Sequence[str], melanoma
         "per_class": {
             name: {
                 "n": int((labels == c).sum()),
-                "lesions": draws.count(labels == c),
+                "lesions": len(np.unique(lesions[labels == c])),
                 **draws.share("coverage", right, labels == c),
             }
             for c, name in enumerate(names)

@@ -11,7 +11,7 @@ from lesionbench import figures
 from lesionbench.core import tasks
 from lesionbench.evidence import compare, predictions
 from lesionbench.evidence.decisions import at_threshold
-from lesionbench.evidence.intervals import Draws
+from lesionbench.evidence.intervals import MIN_LESIONS, Draws
 
 if TYPE_CHECKING:
     from lesionbench.params import Evaluate
@@ -95,17 +95,42 @@ def net_benefit(p: np.ndarray, positive: np.ndarray, risks: Sequence[float], dra
     Returns:
         For each risk: risk, act_on_all, and model and gain, both with intervals.
     """
-    images, fewest = draws.weights.sum(axis=1), draws.fewer(positive)
-    melanomas = draws.weights @ positive / images
+    images, fewest, share = draws.weights.sum(axis=1), draws.fewer(positive), float(positive.mean())
     found = []
     for risk in risks:
         harm, called = risk / (1 - risk), p >= risk
         model = draws.weights @ ((called & positive) - harm * (called & ~positive)) / images
-        act_on_all = melanomas - harm * (1 - melanomas)
-        rival = act_on_all if act_on_all[0] > 0 else 0
-        told = draws.score("model", model, fewest) | {"act_on_all": float(act_on_all[0])}
-        found.append({"risk": float(risk), **told, **draws.score("gain", model - rival, fewest)})
+        told = draws.score("model", model, fewest) | {"act_on_all": share - harm * (1 - share)}
+        found.append({"risk": float(risk), **told, **_gain(called, positive, harm, draws)})
     return found
+
+
+def _gain(called: np.ndarray, positive: np.ndarray, harm: float, draws: Draws) -> dict[str, float | list[float]]:
+    """The gain of acting on `called` over the better of all and none; with enough lesions of both kinds, its interval.
+
+    Over all, it is won by others that are spared and lost by melanomas that are; over none, won by melanomas that are
+    called and lost by others. Resamples of the few that are lost hardly vary, so the interval is made of Wilson's for
+    the two shares, whose distances to their bounds count squared (MOVER, as in `predictive_values`). Where lesions are
+    drawn freely, so does that of the share of melanomas.
+    """
+    share = float(positive.mean())
+    spares = share > harm * (1 - share)
+    chosen, right = (~called, ~positive) if spares else (called, positive)
+    weight, cost = (harm * (1 - share), share) if spares else (share, harm * (1 - share))
+    told = [draws.share("of", chosen, kind) for kind in (right, ~right)]
+    won, lost = (float(np.array(each["of"] or 0)) for each in told)
+    gain = weight * won - cost * lost
+    if draws.fewer(positive) < MIN_LESIONS or len(draws.weights) == 1:
+        return {"gain": gain}
+    (won_low, won_high), (lost_low, lost_high) = (np.array(each["of_ci"], float) for each in told)
+    below = [weight * (won - won_low), cost * (lost_high - lost)]
+    above = [weight * (won_high - won), cost * (lost - lost_low)]
+    if draws.free:
+        low, high = np.array(draws.share("of", positive, np.ones(len(positive), bool))["of_ci"], float)
+        slope = -(harm * won + lost) if spares else won + harm * lost
+        ends = sorted((slope * (low - share), slope * (high - share)))
+        below, above = [*below, ends[0]], [*above, ends[1]]
+    return {"gain": gain, "gain_ci": [gain - float(np.hypot.reduce(below)), gain + float(np.hypot.reduce(above))]}
 
 
 def lesions_needed(point: Mapping[str, Any], name: str, lesions: int, half_width: float = HALF_WIDTH) -> int | None:
@@ -162,21 +187,24 @@ def deploy(
         rows, free = table[of_part], predictions.drawn_freely(kind, free_test, lesion != "group_id")
         p, labels = predictions.probabilities(rows, classes)[:, column], tasks.numbers(rows["label"], classes)
         draws = compare.draw(rows, classes, section.bootstrap, seed, free)
-        told = _use(p, labels == column, thresholds, draws)
+        told = _use(p, labels == column, rows[lesion].to_numpy(), thresholds, draws)
         (found["external"] if kind == "external" else found)[name] = told
         swept.append(sweep(p, labels == column, draws).assign(part=name))
         curves[f"{name}, n = {len(rows):,} images"] = net_benefit(p, labels == column, CURVE.tolist(), draws)
     return found, pd.concat(swept, ignore_index=True), draw(curves)
 
 
-def _use(p: np.ndarray, positive: np.ndarray, thresholds: Mapping[str, float], draws: Draws) -> dict[str, Any]:
+def _use(
+    p: np.ndarray, positive: np.ndarray, lesions: np.ndarray, thresholds: Mapping[str, float], draws: Draws
+) -> dict[str, Any]:
     """Predictive values at each operating point, net benefit, and the lesions needed, of one part of the images."""
-    melanomas, others = draws.count(positive), draws.count(~positive)
+    melanomas, others = len(np.unique(lesions[positive])), len(np.unique(lesions[~positive]))
     points = {}
     for name, threshold in thresholds.items():
         point = at_threshold(p, positive.astype(int), threshold, draws)
         points[name] = {
             "at": {f"{share:g}": predictive_values(point, share) for share in PREVALENCES},
+            "own": predictive_values(point, float(positive.mean())),
             "melanomas_needed": lesions_needed(point, "sensitivity", melanomas),
             "others_needed": lesions_needed(point, "specificity", others),
         }

@@ -76,9 +76,7 @@ def at(refused: np.ndarray, called: np.ndarray, labels: np.ndarray, melanoma: in
     }
 
 
-def examine(
-    table: pd.DataFrame, task: str, samples: int, seed: int, *, free_test: bool, patients: bool
-) -> dict[str, Any]:
+def examine(table: pd.DataFrame, task: str, samples: int, seed: int, *, free_test: bool, lesion: str) -> dict[str, Any]:
     """Conformal sets and refusals, with thresholds of val, on test and on each external cohort.
 
     Args:
@@ -86,8 +84,7 @@ def examine(
         task: a key of tasks.CLASSES.
         samples: number of resamples; 0 leaves most intervals out.
         seed: seed of the resamples.
-        free_test: whether test is a held-out source, see predictions.drawn_freely.
-        patients: whether groups are patients.
+        free_test, lesion: as of predictions.evaluate.
 
     Returns:
         As results.Refusal says, but for the backbone. Without rows of test refusals are of val, and sets of nothing.
@@ -98,13 +95,15 @@ def examine(
     highest = limits(val["cost"].to_numpy())
     sets, parts = {}, {}
     for name, split, of_part in predictions.shown_parts(table):
-        rows, free = table[of_part], predictions.drawn_freely(split, free_test, patients)
+        rows, free = table[of_part], predictions.drawn_freely(split, free_test, lesion != "group_id")
         draws = compare.draw(rows, classes, samples, seed, free)
-        parts[name] = selective(rows, classes, highest, draws)
+        parts[name] = {**selective(rows, classes, highest, draws), "lesions": rows[lesion].nunique()}
         if split != "val":
             held = conformal.sets(predictions.probabilities(rows, classes), least)
             labels = tasks.numbers(rows["label"], classes)
-            sets[name] = conformal.measure(held, labels, classes, tasks.melanoma_column(classes), draws)
+            sets[name] = conformal.measure(
+                held, labels, classes, tasks.melanoma_column(classes), draws, rows[lesion].to_numpy()
+            )
     counted = val["label"].value_counts()
     return {
         "conformal": {

@@ -95,6 +95,7 @@ def measure(
     task: str,
     section: "Evaluate",
     seed: int,
+    lesion: str = "group_id",
 ) -> dict[str, Any]:
     """What each disturbance changes, on `section.robustness` images of test, or of val while test is sealed.
 
@@ -110,6 +111,7 @@ def measure(
         section: params.yaml's section evaluate; intervals resample lesions within melanomas and the rest, whose
             numbers the sample sets.
         seed: of the sample, the hairs and the resamples.
+        lesion: as of predictions.evaluate; patients, who may have both kinds, are drawn freely.
 
     Returns:
         As results.Robustness.
@@ -127,11 +129,12 @@ def measure(
         return p[:, column], decisions.decide(p, section.decision, prior, cost)
 
     images, true = pixels[rows[chosen]], positive[chosen]
-    draws = Draws.make(table["group_id"].to_numpy()[chosen], true, section.bootstrap, seed)
+    strata = true if lesion == "group_id" else None
+    draws = Draws.make(table["group_id"].to_numpy()[chosen], strata, section.bootstrap, seed)
     everything, fewest = np.ones(len(chosen), bool), draws.fewer(true)
     before, decided = assess(images)
     auc = weighted_roc_auc(before, true, draws.weights)
-    found: dict[str, Any] = {"split": split, "n": len(chosen), "lesions": draws.count(everything)}
+    found: dict[str, Any] = {"split": split, "n": len(chosen), "lesions": table[lesion].iloc[chosen].nunique()}
     found |= {"melanomas": int(true.sum()), **draws.score("roc_auc", auc, fewest, 0, 1), "disturbances": {}}
     for kind, levels in LEVELS.items():
         found["disturbances"][kind] = {}

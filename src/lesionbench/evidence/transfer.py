@@ -13,7 +13,14 @@ from lesionbench.evidence.ranks import weighted_roc_auc
 
 
 def drops(
-    table: pd.DataFrame, index: pd.DataFrame, classes: Sequence[str], samples: int, seed: int, *, free: bool = False
+    table: pd.DataFrame,
+    index: pd.DataFrame,
+    classes: Sequence[str],
+    samples: int,
+    seed: int,
+    *,
+    free: bool = False,
+    lesion: str = "group_id",
 ) -> dict[str, dict[str, Any]]:
     """The ROC AUC of melanoma on test minus that on each external cohort, and what differs between the two.
 
@@ -27,6 +34,7 @@ def drops(
         samples: number of resamples of lesions; 0 leaves the interval out.
         seed: seed of the resamples.
         free: whether test's lesions are drawn freely as well, as of a held-out source or of patients.
+        lesion: column that says which images show one lesion.
 
     Returns:
         cohort → `roc_auc` (None where either set lacks melanomas or has nothing else), its interval, and of `test` and
@@ -41,8 +49,8 @@ def drops(
         there, behind_there, _ = _areas(rows, melanoma, samples, seed + 1, True)
         found[str(cohort)] = {
             **draws.score("roc_auc", here - there, min(behind_here, behind_there)),
-            "test": population(test, index, melanoma),
-            "cohort": population(rows, index, melanoma),
+            "test": population(test, index, melanoma, lesion),
+            "cohort": population(rows, index, melanoma, lesion),
         }
     return found
 
@@ -56,13 +64,13 @@ def _areas(rows: pd.DataFrame, melanoma: str, samples: int, seed: int, free: boo
     return area, lesions_behind("roc_auc", positive, rows["group_id"].to_numpy(), free), draws
 
 
-def population(rows: pd.DataFrame, index: pd.DataFrame, melanoma: str) -> dict[str, Any]:
+def population(rows: pd.DataFrame, index: pd.DataFrame, melanoma: str, lesion: str) -> dict[str, Any]:
     """Who is on the images of `rows`: n, lesions, prevalence, mean age of those that have one, images by source."""
     known = index.set_index("image_id").reindex(rows["image_id"])
     age, source = pd.to_numeric(known["age"]), known["source"].fillna("").astype(str)
     return {
         "n": len(rows),
-        "lesions": int(rows["group_id"].nunique()),
+        "lesions": int(rows[lesion].nunique()),
         "prevalence": float(rows["label"].eq(melanoma).mean()),
         "mean_age": float(age.mean()) if age.notna().any() else None,
         "with_age": int(age.notna().sum()),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lesionbench.core.tasks import DIAGNOSES
+from lesionbench.evidence.intervals import MIN_LESIONS
 from lesionbench.evidence.names import TASKS
 from lesionbench.report.formats import interval, number
 
@@ -79,14 +80,22 @@ def _faults(choice: Choice, scores: Mapping[str, Any], use: Mapping[str, Any]) -
     ci = point.get("sensitivity_ci")
     if point["sensitivity"] is None:
         yield "no melanoma to measure the sensitivity on"
-    elif ci is None or use["melanomas"] < 10:
+    elif use["melanomas"] < MIN_LESIONS:
         yield f"too few melanomas ({use['melanomas']} lesions) to measure the sensitivity"
+    elif ci is None:
+        yield "no intervals were asked for"
+        return
     elif ci[1] < (choice.wanted or 0):
         yield f"sensitivity {number(point['sensitivity'])} ({interval(ci)}) where {choice.wanted:g} was wanted"
     elif ci[0] < (choice.wanted or 0) - SHORT:
         yield f"the sensitivity may be as low as {number(ci[0])} where {choice.wanted:g} was wanted"
-    if not useful(use):
-        yield "no net benefit over acting on every image or on none is shown"
+    # Of the risks in the table, that of whoever acts at the recommended threshold: another one says nothing of it.
+    nearest = min(use["net_benefit"], key=lambda risk: abs(float(risk) - point["threshold"]))
+    if nearest not in useful(use):
+        yield (
+            "no net benefit over acting on every image or on none is shown for whoever acts from "
+            f"{_listed([nearest])} on, the probability nearest the threshold"
+        )
 
 
 def useful(use: Mapping[str, Any]) -> list[str]:
@@ -131,13 +140,6 @@ def speed(backbone: str, latency: Mapping[str, Mapping[str, str]]) -> str:
         f"{row['pixels']} pixels a side takes {row['milliseconds']} ms (median of {row['images']}; 95th percentile "
         f"{row['milliseconds_p95']} ms) on {row['machine']}; eight views take eight times as long."
     )
-
-
-def called(point: Mapping[str, Any], prevalence: float) -> float | None:
-    """The share of images that a threshold calls melanoma, where `prevalence` of them are melanomas."""
-    if point["sensitivity"] is None or point["specificity"] is None:
-        return None
-    return float(prevalence * point["sensitivity"] + (1 - prevalence) * (1 - point["specificity"]))
 
 
 def per_thousand(share: float | None) -> str:

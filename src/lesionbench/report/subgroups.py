@@ -44,7 +44,8 @@ def within(found: Mapping[str, Any]) -> Markup:
         end = "Too few lesions to say whether these differ."
     elif excludes_zero(ci):
         end = (
-            "They differ by {}: a part of the total is telling the sources apart, which have other shares of melanoma."
+            "They differ by {}: a part of the total is between sources, which have other shares of melanoma. Whether "
+            "the network recognises the source, or one source has easier lesions, this does not tell."
         )
     else:
         end = "That they differ is not shown ({})."

@@ -23,6 +23,7 @@ class Point(Section):
     """One threshold on the probability of melanoma. Lesions needed are those of an interval of ±0.05."""
 
     at: dict[str, Predictive] = fact("share of melanomas → predictive values there")
+    own: Predictive = fact("the same at the share of melanomas among these images")
     melanomas_needed: Needed = fact("melanoma lesions needed for the sensitivity; null: no interval to tell from")
     others_needed: Needed = fact("other lesions needed for the specificity; null: no interval to tell from")
 

@@ -91,17 +91,16 @@ def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) 
 
 
 def test_what_a_training_never_sees_is_not_in_its_key(inputs: Inputs) -> None:
-    """Labels and pixels of test, and a cohort added behind; places count, as they seed the augmentation."""
+    """Labels and pixels of test, and another cohort, wherever its images stand."""
     key = train_key(inputs)
     relabelled = inputs.split.assign(dx=["nv", "mel", "bcc"])
     assert train_key(change(inputs, split=relabelled)) == key
-    np.save(inputs.pixels, np.stack([np.full((2, 2, 3), value, np.uint8) for value in (0, 0, 9, 9)]))
     clinic = pd.DataFrame({"image_id": ["0"], "dx": ["df"], "split": ["external"]})
-    behind = pd.concat([inputs.split, clinic], ignore_index=True)
-    assert train_key(change(inputs, split=behind)) == key
-    before = pd.concat([clinic, inputs.split], ignore_index=True)
-    np.save(inputs.pixels, np.zeros((4, 2, 2, 3), np.uint8))
-    assert train_key(change(inputs, split=before)) != key
+    for order in ([clinic, inputs.split], [inputs.split, clinic]):
+        table = pd.concat(order, ignore_index=True)
+        images = [np.full((2, 2, 3), 9 * (part in ("test", "external")), np.uint8) for part in table["split"]]
+        np.save(inputs.pixels, np.stack(images))
+        assert train_key(change(inputs, split=table)) == key
 
 
 @pytest.mark.parametrize(("row", "counts"), [(0, True), (1, True), (2, False)])

@@ -74,8 +74,7 @@ def train_key(inputs: Inputs) -> str:
     """The key of a training: 20 hex digits of a hash of its inputs and of its code (comments excluded).
 
     On one machine and with the same package versions, trainings with the same key give the same model. Of the images,
-    those of train and val count, with their places, which seed the augmentation. So a cohort added behind them, or a
-    corrected diagnosis in test, trains nothing again.
+    those of train and val count. So another external cohort, or a corrected diagnosis in test, trains nothing again.
     """
     weights, seen = Path(inputs.train.weights), inputs.split["split"].isin(SEEN)
     columns = ["image_id", "dx", "split", *inputs.train.metadata]
@@ -84,7 +83,7 @@ def train_key(inputs: Inputs) -> str:
         (),
         inputs.settings,
         inputs.policy,
-        inputs.split.reset_index(drop=True)[seen.to_numpy()].reindex(columns=columns).to_csv(),
+        inputs.split[seen].reindex(columns=columns).to_csv(index=False),
         _content(inputs.pixels, np.flatnonzero(seen)),
         sha256(weights) if weights.is_file() else "",
     )[:20]

@@ -15,7 +15,7 @@ from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 from lesionbench.core.files import write_bytes
 
@@ -91,8 +91,9 @@ def curves(figure: Figure) -> list[dict[str, Any]]:
 
 def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
     band = _band(ax, line)
-    ticks = ax.xaxis.get_major_formatter()
-    names = dict(enumerate(ticks.seq)) if isinstance(ticks, FixedFormatter) else {}
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    fixed = isinstance(ax.xaxis.get_major_locator(), FixedLocator)  # its ticks have names, "none" for 0
+    names = dict(zip(ax.get_xticks(), labels, strict=True)) if fixed else {}
     told: dict[str, list[float]] = getattr(line, "told", {})
     points = []
     for i, (x, y) in enumerate(np.asarray(line.get_xydata(), float)):

@@ -101,12 +101,16 @@ def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
             continue
         left, bottom = figure.transFigure.inverted().transform(ax.transData.transform((x, y)))
         bounds = sorted(band.get(x, ()))
-        interval = f" [{bounds[0]:.3g}, {bounds[-1]:.3g}]" if bounds and not np.isnan(bounds).any() else ""
-        more = ["" if np.isnan(values[i]) else f"{values[i]:.3g}" for values in told.values()]
+        interval = f" [{_three(bounds[0])}, {_three(bounds[-1])}]" if bounds and not np.isnan(bounds).any() else ""
+        more = ["" if np.isnan(values[i]) else _three(values[i]) for values in told.values()]
         at = round(float(left), 4), round(1 - float(bottom), 4)
-        points.append([*at, names.get(x, f"{x:.3g}"), f"{y:.3g}{interval}", *more])
+        points.append([*at, names.get(x, _three(x)), _three(y) + interval, *more])
     named = {"panel": ax.get_title(), "name": line.get_label(), "x": ax.get_xlabel(), "y": ax.get_ylabel()}
     return {**named, "more": list(told), "points": points}
+
+
+def _three(value: float) -> str:
+    return f"{value + 0.0:.3g}"  # never "-0"
 
 
 def _band(ax: Axes, line: Line2D) -> dict[float, set[float]]:

@@ -15,7 +15,7 @@ from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 from lesionbench.core.files import write_bytes
 
@@ -91,8 +91,9 @@ def curves(figure: Figure) -> list[dict[str, Any]]:
 
 def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
     band = _band(ax, line)
-    ticks = ax.xaxis.get_major_formatter()
-    names = dict(enumerate(ticks.seq)) if isinstance(ticks, FixedFormatter) else {}
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    fixed = isinstance(ax.xaxis.get_major_locator(), FixedLocator)  # its ticks have names, "none" for 0
+    names = dict(zip(ax.get_xticks(), labels, strict=True)) if fixed else {}
     told: dict[str, list[float]] = getattr(line, "told", {})
     points = []
     for i, (x, y) in enumerate(np.asarray(line.get_xydata(), float)):
@@ -100,12 +101,16 @@ def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
             continue
         left, bottom = figure.transFigure.inverted().transform(ax.transData.transform((x, y)))
         bounds = sorted(band.get(x, ()))
-        interval = f" [{bounds[0]:.3g}, {bounds[-1]:.3g}]" if bounds and not np.isnan(bounds).any() else ""
-        more = ["" if np.isnan(values[i]) else f"{values[i]:.3g}" for values in told.values()]
+        interval = f" [{_three(bounds[0])}, {_three(bounds[-1])}]" if bounds and not np.isnan(bounds).any() else ""
+        more = ["" if np.isnan(values[i]) else _three(values[i]) for values in told.values()]
         at = round(float(left), 4), round(1 - float(bottom), 4)
-        points.append([*at, names.get(x, f"{x:.3g}"), f"{y:.3g}{interval}", *more])
+        points.append([*at, names.get(x, _three(x)), _three(y) + interval, *more])
     named = {"panel": ax.get_title(), "name": line.get_label(), "x": ax.get_xlabel(), "y": ax.get_ylabel()}
     return {**named, "more": list(told), "points": points}
+
+
+def _three(value: float) -> str:
+    return f"{value + 0.0:.3g}"  # never "-0"
 
 
 def _band(ax: Axes, line: Line2D) -> dict[float, set[float]]:
@@ -113,7 +118,7 @@ def _band(ax: Axes, line: Line2D) -> dict[float, set[float]]:
     found: dict[float, set[float]] = {}
     bands = [each for each in ax.collections if isinstance(each, FillBetweenPolyCollection)]
     for band in bands:
-        if to_rgb(np.atleast_2d(band.get_facecolor())[0, :3]) == to_rgb(line.get_color()):
+        if tuple(np.atleast_2d(band.get_facecolor())[0, :3]) == to_rgb(line.get_color()):
             for x, y in np.vstack([np.empty((0, 2)), *(path.vertices for path in band.get_paths())]):
                 found.setdefault(float(x), set()).add(float(y))
     return found

@@ -118,7 +118,7 @@ def _band(ax: Axes, line: Line2D) -> dict[float, set[float]]:
     found: dict[float, set[float]] = {}
     bands = [each for each in ax.collections if isinstance(each, FillBetweenPolyCollection)]
     for band in bands:
-        if to_rgb(np.atleast_2d(band.get_facecolor())[0, :3]) == to_rgb(line.get_color()):
+        if list(np.atleast_2d(band.get_facecolor())[0, :3]) == list(to_rgb(line.get_color())):
             for x, y in np.vstack([np.empty((0, 2)), *(path.vertices for path in band.get_paths())]):
                 found.setdefault(float(x), set()).add(float(y))
     return found

@@ -115,7 +115,11 @@ def test_few_melanomas_move_the_line_little(melanomas: int) -> None:
     found = calibration.calibrate(logits, labels, 4)
     assert 0.5 < found.slope < 2.5
     assert abs(found.intercept) < 1
-    p = found.probabilities(np.r_[logits, [[0, 0, 0, 0, 5000, 0, 0]]])
+    sure = np.zeros((60, 7))
+    sure[:, 4] = found.temperature * np.linspace(-1500, 1500, 60)  # through all that float64 can hold
+    near = np.zeros((60, 7))
+    near[:, 4] = found.temperature * np.linspace(700, 760, 60)
+    p = found.probabilities(np.r_[logits, sure, near])
     assert np.isfinite(p).all()
     assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
 

@@ -36,7 +36,7 @@ def moved(before: Path, after: Path, name: str) -> set[tuple[str, ...]]:
 
 
 def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
-    """The weights (trained again), the epoch, the calibration, the decision and all thresholds stay bit-equal."""
+    """The weights (trained again), the epoch, the calibration, all probabilities and all thresholds stay bit-equal."""
     before = ran / "store"
     for name in ("data", "metrics/split.json"):
         copy(before / name, tmp_path / name)
@@ -57,7 +57,13 @@ def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
     scores = moved(before, tmp_path, f"evaluate/{own}")
     assert ("test", "balanced_accuracy") in scores  # the labels did move
     assert {path[0] for path in scores} <= {"test", "external", "robustness"}  # not val, temperature, biases, decision
-    assert not moved(before, tmp_path, f"explain/{own}") & {("outside", "neighbour"), ("outside", "threshold")}
-    compared = moved(before, tmp_path, f"compare/{TASK}.json")
-    assert compared
-    assert all(HELD_OUT & set(path) for path in compared)  # not chosen, limits, conformal.least, deployment.val
+    others = [moved(before, tmp_path, f"{name}/{TASK}.json") for name in ("compare", "rivals", "subgroups")]
+    assert all(others)
+    chosen = {"threshold", "neighbour", "temperature", "quality_model", "melanoma_slope", "wanted"}
+    for path in set().union(scores, moved(before, tmp_path, f"explain/{own}"), *others):
+        assert path[-1] not in chosen, path
+    assert all(HELD_OUT & set(path) for path in others[0])  # not chosen, limits, conformal.least, deployment.val
+    assert not [path for path in others[1] if "val" in path]
+    tables = [files.read_csv(folder / f"data/predictions/{TASK}/{BACKBONE}.csv") for folder in (before, tmp_path)]
+    ours, theirs = (table.filter(regex="^(image_id|split|logit_|p_)") for table in tables)
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)

@@ -103,6 +103,14 @@ def test_what_a_training_never_sees_is_not_in_its_key(inputs: Inputs) -> None:
         assert train_key(change(inputs, split=table)) == key
 
 
+def test_ages_count_by_their_number(inputs: Inputs) -> None:
+    """Not by the type that the column has because another cohort lacks one."""
+    whole = change(inputs, split=inputs.split.assign(age=[30, 40, 50]), metadata=["age"])
+    broken = change(inputs, split=inputs.split.assign(age=[30, 40, np.nan]), metadata=["age"])
+    assert whole.split["age"].dtype != broken.split["age"].dtype
+    assert train_key(whole) == train_key(broken)
+
+
 @pytest.mark.parametrize(("row", "counts"), [(0, True), (1, True), (2, False)])
 def test_the_pixels_of_train_and_val_are_in_the_key(inputs: Inputs, row: int, counts: bool) -> None:
     key, images = train_key(inputs), np.load(inputs.pixels)

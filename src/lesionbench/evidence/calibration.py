@@ -46,8 +46,9 @@ class Calibration:
 def calibrate(logits: np.ndarray, labels: np.ndarray, melanoma: int) -> Calibration:
     """The calibration with the least log loss: `fit`, and with more than two classes then the line of p(melanoma).
 
-    The line is Cox's logistic recalibration (1958, doi:10.1093/biomet/45.3-4.562) of melanoma against the rest, with
-    weak normal priors on the intercept and the log of the slope, as of `fit`.
+    The line is Cox's logistic recalibration (1958, doi:10.1093/biomet/45.3-4.562) of melanoma against the rest. Normal
+    priors on the intercept and the log of the slope, each as much as four images at even odds, keep it near 0 and 1
+    where there are few melanomas; with 165 they change the slope by less than 0.01.
 
     Args:
         logits: float (n, classes).
@@ -74,8 +75,8 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, melanoma: int) -> Calibrat
 def _moved(p: np.ndarray, column: int, intercept: float, slope: float) -> np.ndarray:
     moved = expit(intercept + slope * _log_odds(p[:, column]))
     others = np.delete(p, column, axis=1)
-    # Of a p(melanoma) that rounds to 1 nothing is left for the others; they then share alike.
-    others = np.where(others.sum(axis=1, keepdims=True) > 0, others, 1.0)
+    # Of a p(melanoma) that rounds to 1 nothing that can be divided is left for the others; they then share alike.
+    others = np.where(others.sum(axis=1, keepdims=True) > np.finfo(float).tiny, others, 1.0)
     others *= ((1 - moved) / others.sum(axis=1))[:, None]
     return np.insert(others, column, moved, axis=1)
 

@@ -77,13 +77,15 @@ def train_key(inputs: Inputs) -> str:
     those of train and val count. So another external cohort, or a corrected diagnosis in test, trains nothing again.
     """
     weights, seen = Path(inputs.train.weights), inputs.split["split"].isin(SEEN)
-    columns = ["image_id", "dx", "split", *inputs.train.metadata]
+    rows = inputs.split[seen].reindex(columns=["image_id", "dx", "split", *inputs.train.metadata])
+    # Whole ages are integers, unless an image that does not count lacks its age.
+    rows = rows.astype(dict.fromkeys(rows.select_dtypes("number"), float))
     return cache.key(
         CACHED,
         (),
         inputs.settings,
         inputs.policy,
-        inputs.split[seen].reindex(columns=columns).to_csv(index=False),
+        rows.to_csv(index=False),
         _content(inputs.pixels, np.flatnonzero(seen)),
         sha256(weights) if weights.is_file() else "",
     )[:20]

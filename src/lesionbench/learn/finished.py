@@ -80,8 +80,8 @@ def train_key(inputs: Inputs) -> str:
         inputs.settings,
         inputs.policy,
         inputs.split.reindex(columns=["image_id", "dx", "split", *inputs.train.metadata]).to_csv(index=False),
-        sha256(inputs.pixels),
-        sha256(weights) if weights.is_file() else "",
+        cache.sha256(inputs.pixels),
+        cache.sha256(weights) if weights.is_file() else "",
     )[:20]
 
 

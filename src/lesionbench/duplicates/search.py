@@ -6,7 +6,6 @@ votes is verified: one similarity transform must carry first the features, then 
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -48,64 +47,72 @@ def candidates(features: Described, lesions: np.ndarray, own: np.ndarray) -> pd.
     Returns:
         Columns a < b, the positions of the two images, and mirrored: whether one of them is mirrored. Sorted.
     """
-    sizes = np.minimum(features.counts, INDEXED)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    if not ends[-1]:
+    if not features.counts.any():
         return pd.DataFrame(columns=["a", "b", "mirrored"])
-    image = np.repeat(np.arange(len(features), dtype=np.int32), sizes)
-    rows = np.arange(ends[-1]) + (features.ends - ends)[image]  # in the file, where an image has more features
-    index, angle = build_index(features, rows)
-    found = []
-    for start in progress(range(0, len(features), BATCH), "search duplicates", unit="batch"):
-        of_batch = slice(ends[start], ends[min(start + BATCH, len(features))])
-        query, batch = image[of_batch], features.at(rows[of_batch])
-        if not len(query):
-            continue
-        votes = []
-        for mirrored in (False, True):
-            each = mirror(batch) if mirrored else batch
-            distance, neighbour = index.search(each.descriptors.astype(np.float32), NEIGHBOURS)
-            # Distances are squared. The farthest neighbour shows how near a feature may be by chance.
-            weight = 1 - np.sqrt(distance / np.maximum(distance[:, -1:], 1))
-            row, column = np.nonzero((neighbour >= 0) & (weight > 0.1))
-            other = neighbour[row, column]
-            turn = each.points[row, 3] - angle[other]
-            seen = pd.DataFrame(
-                {"query": query[row], "target": image[other], "turn": turn % 360, "feature": row}
-                | {"weight": weight[row, column].astype(float)}
-            )
-            pair = lesions[seen["query"]] != lesions[seen["target"]]
-            pair &= own[seen["query"]] | own[seen["target"]]
-            votes.append(_count_votes(seen[pair]).assign(mirrored=mirrored))
-        best = pd.concat(votes).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
-        found.append(best.groupby("query").head(CANDIDATES))
-    pairs = pd.concat(found)
+    index, n = Index(features), len(features)
+    starts = progress(range(0, n, BATCH), "search duplicates", unit="batch")
+    pairs = pd.concat([index.best(start, min(start + BATCH, n), lesions, own) for start in starts])
     a, b = np.sort(pairs[["query", "target"]].to_numpy(), axis=1).T
     return pairs.assign(a=a, b=b)[["a", "b", "mirrored"]].drop_duplicates().sort_values(["a", "b", "mirrored"])
 
 
-def build_index(features: Described, rows: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Build a FAISS index of the descriptors in `rows`, int (m,), that searches only the nearest of its cells.
+class Index:
+    """A FAISS index of the INDEXED strongest features of n images, which searches only the nearest of its cells."""
 
-    Returns:
-        The index, and the features' angles in degrees, float32 (m,).
-    """
-    import faiss
+    def __init__(self, features: Described) -> None:
+        import faiss
 
-    cells = int(np.clip(2 * np.sqrt(len(rows)), 1, CELLS))
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
-    )
-    index.nprobe = PROBED
-    index.cp.min_points_per_centroid = 1
-    sample = np.linspace(0, len(rows) - 1, min(len(rows), 40 * cells)).astype(int)
-    index.train(features.at(rows[sample]).descriptors.astype(np.float32))
-    angles = []
-    for start in range(0, len(rows), 100_000):
-        some = features.at(rows[start : start + 100_000])
-        index.add(some.descriptors.astype(np.float32))
-        angles.append(some.points[:, 3])
-    return index, np.concatenate(angles)
+        sizes = np.minimum(features.counts, INDEXED)
+        self.features, self.ends = features, np.concatenate([[0], np.cumsum(sizes)])
+        self.image = np.repeat(np.arange(len(features), dtype=np.int32), sizes)
+        # Where they stand in the file, in which an image may have more.
+        self.rows = np.arange(self.ends[-1]) + (features.ends - self.ends)[self.image]
+        n = len(self.rows)
+        cells = int(np.clip(2 * np.sqrt(n), 1, CELLS))
+        self.index = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
+        )
+        self.index.nprobe = PROBED
+        self.index.cp.min_points_per_centroid = 1
+        sample = np.linspace(0, n - 1, min(n, 40 * cells)).astype(int)
+        self.index.train(features.at(self.rows[sample]).descriptors.astype(np.float32))
+        self.angle = np.empty(n, np.float32)
+        for start in range(0, n, 100_000):
+            some = slice(start, start + 100_000)
+            points, descriptors = features.at(self.rows[some])
+            self.index.add(descriptors.astype(np.float32))
+            self.angle[some] = points[:, 3]
+
+    def best(self, start: int, stop: int, lesions: np.ndarray, own: np.ndarray) -> pd.DataFrame:
+        """Find the best CANDIDATES of each of the images from `start` to before `stop`.
+
+        Args:
+            start, stop: positions of images.
+            lesions, own: as `candidates` takes them.
+
+        Returns:
+            Columns query and target, positions of two images; votes; and mirrored: whether one of them is mirrored.
+        """
+        some = slice(self.ends[start], self.ends[stop])
+        query, features = self.image[some], self.features.at(self.rows[some])
+        found = []
+        for mirrored in (False, True):
+            each = mirror(features) if mirrored else features
+            distance, neighbour = self.index.search(each.descriptors.astype(np.float32), NEIGHBOURS)
+            # Distances are squared. The farthest neighbour shows how near a feature may be by chance.
+            weight = 1 - np.sqrt(distance / np.maximum(distance[:, -1:], 1))
+            row, column = np.nonzero((neighbour >= 0) & (weight > 0.1))
+            other = neighbour[row, column]
+            seen = pd.DataFrame(
+                {"query": query[row], "target": self.image[other], "feature": row}
+                | {"turn": (each.points[row, 3] - self.angle[other]) % 360}
+                | {"weight": weight[row, column].astype(float)}
+            )
+            pair = lesions[seen["query"]] != lesions[seen["target"]]
+            pair &= own[seen["query"]] | own[seen["target"]]
+            found.append(_count_votes(seen[pair]).assign(mirrored=mirrored))
+        votes = pd.concat(found).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
+        return votes.groupby("query").head(CANDIDATES)
 
 
 def _count_votes(seen: pd.DataFrame) -> pd.DataFrame:

@@ -30,8 +30,7 @@ from lesionbench.sources.phantom import CAMERAS, photograph
 from lesionbench.sources.phantom_lesions import draw_lesion
 
 PLANTED, PART, ASKED = 200, 500, 400  # Copies; images in a file of features; other images that are queries too.
-# Cells at most; neighbours; candidates. The first are those of version 0.1.
-RULES = [(cells, *rule) for cells in (4096, 1 << 20) for rule in ((10, 8), (20, 8), (20, 16), (40, 8), (40, 16))]
+RULES = ((10, 8), (20, 8), (20, 16), (40, 8), (40, 16))  # Neighbours and candidates; the first hold up to CROWDED.
 
 
 def stretched(path: str, seed: int) -> features.Features:
@@ -112,26 +111,21 @@ def confirmed(pairs: pd.DataFrame, table: pd.DataFrame, described: features.Desc
 def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFrame) -> Iterator[tuple]:
     """One row per rule."""
     first = int(pairs[["a", "b"]].max().max()) + 1
-    for cells in sorted({rule[0] for rule in RULES}):
-        if cells != RULES[0][0] and 2 * np.sqrt(described.counts.clip(max=search.INDEXED).sum()) <= RULES[0][0]:
-            continue  # the same cells again
-        search.CELLS = cells
-        start = time.process_time()
-        index = search.Index(described)
-        built = time.process_time() - start
-        for _, search.NEIGHBOURS, search.CANDIDATES in [rule for rule in RULES if rule[0] == cells]:
-            start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
-            found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
-            spent = (time.process_time() - start) / (first + ASKED) * 1000
-            met = set(found[["query", "target"]].itertuples(index=False, name=None))
-            hit = pd.Series([(a, b) in met or (b, a) in met for a, b in pairs[["a", "b"]].itertuples(index=False)])
-            by_kind = hit.groupby(pairs["kind"].to_numpy()).agg(["sum", "size"])
-            strangers = found["query"].ge(first).sum() / ASKED
-            recall = [f"{by_kind['sum'][kind]} of {by_kind['size'][kind]}" for kind in ("known", "planted")]
-            yield (
-                *(len(described), index.index.nlist, search.NEIGHBOURS, search.CANDIDATES, *recall),
-                *(f"{strangers:.2f}", f"{spent:.1f}", f"{built:.0f}"),
-            )
+    start = time.process_time()
+    index = search.Index(described)
+    built = time.process_time() - start
+    search.CROWDED = len(described)  # so that the rule is taken as it stands
+    for search.NEIGHBOURS, search.CANDIDATES in RULES:
+        start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
+        found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
+        spent = (time.process_time() - start) / (first + ASKED) * 1000
+        met = set(found[["query", "target"]].itertuples(index=False, name=None))
+        hit = pd.Series([(a, b) in met or (b, a) in met for a, b in pairs[["a", "b"]].itertuples(index=False)])
+        by_kind = hit.groupby(pairs["kind"].to_numpy()).agg(["sum", "size"])
+        others = found["query"].ge(first).sum() / ASKED
+        recall = [f"{by_kind['sum'][kind]} of {by_kind['size'][kind]}" for kind in ("known", "planted")]
+        rule = index.index.nlist, search.NEIGHBOURS, search.CANDIDATES
+        yield len(described), *rule, *recall, f"{others:.2f}", f"{spent:.1f}", f"{built:.0f}"
 
 
 def main(folder: Path, sizes: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Near-duplicates found from content: drawn lesions, and pictures of them that were cropped, turned, mirrored, ..."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,23 @@ def test_matches_are_mutual_nearest_and_by_far() -> None:
     assert len(expected) > 20
     assert list(zip(i, j, strict=True)) == expected
     assert not {0, 1, 2} & set(i)
+
+
+def test_among_more_images_more_places_are_left() -> None:
+    assert [search.grown(10, n) for n in (2, 10_208, search.CROWDED)] == [10, 10, 10]
+    assert [search.grown(8, search.CROWDED * times) for times in (4, 9, 100)] == [16, 24, 80]
+
+
+def test_a_batch_whose_images_have_no_feature_finds_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    some = search.Features(rng.random((20, 4), np.float32), rng.integers(0, 99, (20, 128), np.uint8))
+    none = search.Features(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8))
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        index = search.Index(search.Described([some, some, none, none], file))
+        lesions, own = np.arange(4), np.ones(4, bool)
+        assert index.best(2, 4, lesions, own).empty
+        found = index.best(0, 2, lesions, own)
+        assert {*found[["query", "target"]].itertuples(index=False, name=None)} == {(0, 1), (1, 0)}
 
 
 def test_the_cache_answers_for_the_same_images_only(

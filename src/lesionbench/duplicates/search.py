@@ -20,9 +20,10 @@ CACHED = "lesionbench.duplicates.search.find"  # the function whose results are 
 MADE_WITH = ("faiss-cpu", "numpy", "opencv-python-headless", "pandas")  # packages whose versions may change a score
 KEPT_FOR = 90  # Days.
 INDEXED = 150  # Features. The strongest of these, for the search.
-CELLS, PROBED, NEIGHBOURS = 4096, 6, 10  # Cells of the index at most, cells searched, features found for each.
+PROBED = 6  # Cells of the index that are searched.
 BATCH = 200  # Images per query.
-CANDIDATES = 8  # Pairs per image, at most.
+NEIGHBOURS, CANDIDATES = 10, 8  # Features found for each, and pairs per image at most, among up to CROWDED images.
+CROWDED = 10_240  # Images. Among more of them the two grow, because strangers take the places.
 WITNESSES = 3  # Features that must vote for a pair.
 SCALES = 0.4, 2.5  # Ratio of the two images' scales, lowest and highest.
 TOLERANCE = 6  # Pixels by which an agreeing feature may miss its place.
@@ -56,6 +57,11 @@ def candidates(features: Described, lesions: np.ndarray, own: np.ndarray) -> pd.
     return pairs.assign(a=a, b=b)[["a", "b", "mirrored"]].drop_duplicates().sort_values(["a", "b", "mirrored"])
 
 
+def grown(number: int, images: int) -> int:
+    """Let a number of places grow as the square root of the images, from CROWDED of them on."""
+    return round(number * max(1, images / CROWDED) ** 0.5)
+
+
 class Index:
     """A FAISS index of the INDEXED strongest features of n images, which searches only the nearest of its cells."""
 
@@ -68,7 +74,7 @@ class Index:
         # Where they stand in the file, in which an image may have more.
         self.rows = np.arange(self.ends[-1]) + (features.ends - self.ends)[self.image]
         n = len(self.rows)
-        cells = int(np.clip(2 * np.sqrt(n), 1, CELLS))
+        cells = max(1, int(2 * np.sqrt(n)))
         self.index = faiss.IndexIVFScalarQuantizer(
             faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
         )
@@ -84,7 +90,7 @@ class Index:
             self.angle[some] = points[:, 3]
 
     def best(self, start: int, stop: int, lesions: np.ndarray, own: np.ndarray) -> pd.DataFrame:
-        """Find the best CANDIDATES of each of the images from `start` to before `stop`.
+        """Find the best candidates of each of the images from `start` to before `stop`.
 
         Args:
             start, stop: positions of images.
@@ -98,7 +104,8 @@ class Index:
         found = []
         for mirrored in (False, True):
             each = mirror(features) if mirrored else features
-            distance, neighbour = self.index.search(each.descriptors.astype(np.float32), NEIGHBOURS)
+            wanted = each.descriptors.astype(np.float32)
+            distance, neighbour = self.index.search(wanted, grown(NEIGHBOURS, len(self.features)))
             # Distances are squared. The farthest neighbour shows how near a feature may be by chance.
             weight = 1 - np.sqrt(distance / np.maximum(distance[:, -1:], 1))
             row, column = np.nonzero((neighbour >= 0) & (weight > 0.1))
@@ -112,7 +119,7 @@ class Index:
             pair &= own[seen["query"]] | own[seen["target"]]
             found.append(_count_votes(seen[pair]).assign(mirrored=mirrored))
         votes = pd.concat(found).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
-        return votes.groupby("query").head(CANDIDATES)
+        return votes.groupby("query").head(grown(CANDIDATES, len(self.features)))
 
 
 def _count_votes(seen: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import tempfile
@@ -14,7 +15,7 @@ import children
 import pytest
 from filelock import FileLock, Timeout
 
-from lesionbench.core import cache
+from lesionbench.core import cache, files
 
 
 def test_a_second_process_says_that_it_waits(tmp_path: Path) -> None:
@@ -218,3 +219,101 @@ def test_the_cache_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LESIONBENCH_CACHE", "~/cache")
     assert cache.folder("hair") == tmp_path / "cache" / "hair"
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were read for their hash, in order; their hashes are kept at once."""
+    paths: list[Path] = []
+    whole = files.sha256
+    monkeypatch.setenv("LESIONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "SETTLED", -1)
+    monkeypatch.setattr(files, "sha256", lambda path: paths.append(path) or whole(path))
+    return paths
+
+
+def hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_is_read_once_for_its_hash(tmp_path: Path, read: list[Path]) -> None:
+    path = tmp_path / "pixels.npy"
+    path.write_bytes(b"old")
+    assert [cache.sha256(path) for _ in range(3)] == [hash_of(b"old")] * 3
+    assert read == [path]
+
+
+def test_a_part_of_a_file_has_a_hash_of_its_own(tmp_path: Path, read: list[Path]) -> None:
+    """It is found once, and is neither the whole file's nor another part's."""
+    path, asked = tmp_path / "pixels.npy", []
+    path.write_bytes(b"old")
+    for part in ("first", "second") * 2:
+        assert cache.sha256(path, part, lambda path, part=part: asked.append(part) or part) == part
+    assert asked == ["first", "second"]
+    assert cache.sha256(path) == hash_of(b"old")
+
+
+@pytest.mark.parametrize("how", ["in place", "in place, times set back", "replaced", "replaced, times set back"])
+def test_a_changed_file_of_the_same_size_has_its_own_hash(tmp_path: Path, read: list[Path], how: str) -> None:
+    path, other = tmp_path / "pixels.npy", tmp_path / "other.npy"
+    path.write_bytes(b"old")
+    before = path.stat()
+    assert cache.sha256(path) == hash_of(b"old")
+    time.sleep(0.02)  # the kernel's clock for files ticks every 4 to 10 ms
+    if how.startswith("in place"):
+        with path.open("r+b") as file:
+            file.write(b"new")
+    else:
+        other.write_bytes(b"new")
+        os.replace(other, path)
+    if how.endswith("set back"):
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert cache.sha256(path) == hash_of(b"new")
+
+
+def test_a_hash_is_kept_only_when_a_further_change_would_be_seen(
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED", 3)
+    path = tmp_path / "pixels.npy"
+    for data in (b"old", b"new", b"odd"):  # perhaps all in one tick of the clock
+        path.write_bytes(data)
+        assert cache.sha256(path) == hash_of(data)
+    assert len(read) == 3
+    os.utime(path, (time.time() + 3600, time.time() + 3600))  # by a clock that is ahead
+    assert [cache.sha256(path) for _ in range(2)] == [hash_of(b"odd")] * 2
+    assert len(read) == 5
+
+
+def test_a_file_that_changes_while_it_is_read_keeps_no_hash(
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pixels.npy"
+    path.write_bytes(b"old")
+
+    def slow(_: Path) -> str:
+        time.sleep(0.02)
+        path.write_bytes(b"new")
+        return hash_of(b"old")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sha256", slow)
+        cache.sha256(path)
+    assert cache.sha256(path) == hash_of(b"new")
+
+
+def test_a_damaged_or_unwritable_store_of_hashes_costs_a_reading(
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pixels.npy"
+    path.write_bytes(b"old")
+    cache.sha256(path)
+    (kept,) = cache.folder("hashes").iterdir()
+    for damaged in ("", "[]", "{}", '{"signs": null}'):
+        kept.write_text(damaged)
+        assert cache.sha256(path) == hash_of(b"old")
+    kept.unlink()
+    monkeypatch.setattr(files, "atomic", lambda *_, **__: (_ for _ in ()).throw(PermissionError))
+    assert cache.sha256(path) == hash_of(b"old")
+    assert len(read) == 6

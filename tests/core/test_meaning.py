@@ -389,8 +389,8 @@ KEPT = {
         (
             "duplicates/search.py:align",
             "duplicates/search.py:verify",
-            "duplicates/search.py:describe_grey",
-            "duplicates/search.py:FEATURES",
+            "duplicates/features.py:describe_grey",
+            "duplicates/features.py:FEATURES",
             "images.py:read_rgb",
         ),
         ("duplicates/search.py:find_cached", "images.py:encode", "params.py:Duplicates", "duplicates/pairs.py:draw"),

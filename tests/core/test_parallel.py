@@ -21,6 +21,19 @@ def several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
 
 
+def test_a_task_has_one_blas_thread_and_the_rest_of_the_process_as_many_as_before() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if "numpy" in pool["filepath"]}
+
+    with threadpool_limits(2, "blas"):
+        assert list(parallel.for_each(lambda n: (n, threads()), [(n,) for n in range(4)], "ask", 4)) == [
+            (n, {1}) for n in range(4)
+        ]
+        assert threads() == {2}
+
+
 def test_results_come_in_order_from_other_processes(several: None) -> None:
     results = list(parallel.in_processes(half, [(n,) for n in range(50)], "halve"))
     assert [value for value, _ in results] == [n / 2 for n in range(50)]

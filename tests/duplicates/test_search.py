@@ -1,6 +1,7 @@
 """Near-duplicates found from content: drawn lesions, and pictures of them that were cropped, turned, mirrored, ..."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,23 +113,39 @@ def test_images_without_any_feature_are_no_pair(tmp_path: Path) -> None:
     assert list(found.columns) == ["image_id_a", "image_id_b", "score"]
 
 
-def test_a_black_rim_gives_no_features() -> None:
+def test_matches_are_mutual_nearest_and_by_far() -> None:
+    """As the definition says, feature by feature. Of two equal features of `b`, neither is nearest by far."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 200, (60, 128)).astype(np.uint8)
+    y = np.concatenate([x[rng.permutation(60)[:40]] + rng.integers(0, 40, (40, 128), np.uint8), x[:3], x[:3]])
+    points = np.zeros((60, 4), np.float32)
+    i, j = search.match(search.Features(points, x), search.Features(points[:46], y))
+    distance = np.linalg.norm(x[:, None].astype(float) - y.astype(float), axis=2)
+    expected = []
+    for row in range(60):
+        first, second = np.argsort(distance[row], kind="stable")[:2]
+        if distance[row, first] < 0.85 * distance[row, second] and distance[:, first].argmin() == row:
+            expected.append((row, first))
+    assert len(expected) > 20
+    assert list(zip(i, j, strict=True)) == expected
+    assert not {0, 1, 2} & set(i)
+
+
+def test_among_more_images_more_places_are_left() -> None:
+    assert [search.grown(10, n) for n in (2, 10_208, search.CROWDED)] == [10, 10, 10]
+    assert [search.grown(8, search.CROWDED * times) for times in (4, 9, 100)] == [16, 24, 80]
+
+
+def test_a_batch_whose_images_have_no_feature_finds_none(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    grey = cv2.GaussianBlur(rng.integers(90, 220, (300, 400)).astype(np.uint8), (0, 0), 2)
-    y, x = np.mgrid[:300, :400]
-    far = np.hypot(x - 200, y - 150)
-    rimmed = np.where(far > 170, 3, grey).astype(np.uint8)
-    points = search.describe_grey(rimmed).points
-    assert len(points) > 50
-    assert np.hypot(points[:, 0] - 200, points[:, 1] - 150).max() < 165
-
-
-def test_mirrored_features_are_those_of_the_mirrored_image(index: pd.DataFrame) -> None:
-    grey = search.read_grey(index["path"].iloc[0])
-    here, there = search.describe_grey(grey), search.describe_grey(grey[:, ::-1].copy())
-    agreeing, transform = search.align(search.mirror(here), there)
-    assert agreeing > 0.5 * len(here.points)
-    np.testing.assert_allclose(transform, [[1, 0, grey.shape[1] - 1], [0, 1, 0]], atol=1)
+    some = search.Features(rng.random((20, 4), np.float32), rng.integers(0, 99, (20, 128), np.uint8))
+    none = search.Features(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8))
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        index = search.Index(search.Described([some, some, none, none], file))
+        lesions, own = np.arange(4), np.ones(4, bool)
+        assert index.best(2, 4, lesions, own).empty
+        found = index.best(0, 2, lesions, own)
+        assert {*found[["query", "target"]].itertuples(index=False, name=None)} == {(0, 1), (1, 0)}
 
 
 def test_the_cache_answers_for_the_same_images_only(

@@ -8,17 +8,20 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lesionbench.core import meaning
+from lesionbench.core import files, meaning
 from lesionbench.core.root import root
 
 # What a file system without locks answers; ENOLCK comes from NFS without its lock service.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
+# Seconds. The coarsest clock of a file system, FAT's, ticks every two.
+SETTLED = 3
+KEPT_FOR = 90  # Days, of a hash.
 
 
 def folder(name: str) -> Path:
@@ -53,6 +56,33 @@ def key(function: str, packages: Sequence[str], *parts: Any) -> str:
     """
     asked = [meaning.of(function), [version(package) for package in packages], parts]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def sha256(path: Path, part: str = "", read: Callable[[Path], str] | None = None) -> str:
+    """SHA-256 of a file's bytes, in hex; a large file that nobody touched since is not read again.
+
+    Of a `part` of the file, so named, `read` finds the hash. It is kept with all by which the file system tells a
+    touched file: size, both times, inode and device. A file changed less than SETTLED ago is not kept, because a
+    further change could have the same times. Who writes through memory escapes the times; no stage does.
+    """
+    known = folder("hashes") / f"{hashlib.sha256(f'{path.resolve()}{part}'.encode()).hexdigest()}.json"
+    before, now = _signs(path), time.time()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(known.read_text(encoding="utf-8"))
+        if kept["signs"] == before:
+            return str(kept["sha256"])
+    found = (read or files.sha256)(path)
+    settled = max(before[1:3]) / 1e9 + SETTLED < now
+    if settled and _signs(path) == before:
+        with suppress(OSError), files.atomic(known, shared=True) as partial:
+            partial.write_text(json.dumps({"signs": before, "sha256": found}), encoding="utf-8")
+        remove_old(known.parent, KEPT_FOR)
+    return found
+
+
+def _signs(path: Path) -> list[int]:
+    told = path.stat()
+    return [told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino, told.st_dev]
 
 
 @contextmanager

@@ -24,18 +24,22 @@ def for_each(
     arguments: Iterable[tuple[Any, ...]],
     title: str,
     total: int,
-) -> Iterable[Any]:
+) -> Iterator[Any]:
     """Call `function(*a)` for each a of `arguments` on all cores; yield the results in order, with progress.
 
     Threads start at once, and none outlives a killed run. They suit work that OpenCV does without Python's lock (GIL).
     """
     from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
-    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator", batch_size="auto")(
-        delayed(function)(*each) for each in arguments
-    )
-    return progress(results, title, total)
+    keep_memory()
+    # The tasks fill all cores. More threads inside one, as BLAS starts for small matrices too, would only wait.
+    with threadpool_limits(1):
+        results = Parallel(n_jobs=-1, prefer="threads", return_as="generator", batch_size="auto")(
+            delayed(function)(*each) for each in arguments
+        )
+        yield from progress(results, title, total)
 
 
 def in_processes(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], title: str) -> Iterator[Any]:

@@ -4,9 +4,8 @@ Local features (SIFT) of all images vote for pairs of images through one nearest
 votes is verified: one similarity transform must carry first the features, then the pixels, of one image onto the other.
 """
 
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,20 +14,16 @@ import pandas as pd
 from lesionbench.core import cache, files
 from lesionbench.core.parallel import for_each
 from lesionbench.core.progress import progress
-from lesionbench.images import read_rgb
+from lesionbench.duplicates.features import DARK, SIDE, Described, Features, describe, mirror, read_grey
 
 CACHED = "lesionbench.duplicates.search.find"  # the function whose results are kept
 MADE_WITH = ("faiss-cpu", "numpy", "opencv-python-headless", "pandas")  # packages whose versions may change a score
 KEPT_FOR = 90  # Days.
-SIDE = 400  # Pixels. The longer side at which images are compared.
-FEATURES = 400  # Features. The strongest of an image, for the verification.
 INDEXED = 150  # Features. The strongest of these, for the search.
-# Grey level (0 to 255) of black corners, and pixels around them. There no feature is taken, because the corners of one
-# camera all look alike.
-DARK, RIM = 40, 12
-CELLS, PROBED, NEIGHBOURS = 4096, 6, 10  # Cells of the index at most, cells searched, features found for each.
+PROBED = 6  # Cells of the index that are searched.
 BATCH = 200  # Images per query.
-CANDIDATES = 8  # Pairs per image, at most.
+NEIGHBOURS, CANDIDATES = 10, 8  # Features found for each, and pairs per image at most, among up to CROWDED images.
+CROWDED = 10_240  # Images. Among more of them the two grow, because strangers take the places.
 WITNESSES = 3  # Features that must vote for a pair.
 SCALES = 0.4, 2.5  # Ratio of the two images' scales, lowest and highest.
 TOLERANCE = 6  # Pixels by which an agreeing feature may miss its place.
@@ -42,112 +37,89 @@ CENTRED = 0.45
 NEIGHBOURLY = 0.4  # Factor of the score of two neighbours, which should be looked at but not merged.
 
 
-class Features(NamedTuple):
-    """Local features of an image (SIFT; Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94), strongest first."""
-
-    points: np.ndarray  # (n, 4) float32: x, y and size in pixels, angle in degrees
-    descriptors: np.ndarray  # (n, 128) uint8: RootSIFT
-
-
-def read_grey(path: str | Path, side: int = SIDE) -> np.ndarray:
-    """Read an image as uint8 grey, (H, W), with a longer side of `side` pixels."""
-    grey = cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2GRAY)
-    scale = side / max(grey.shape)
-    size = [max(1, round(length * scale)) for length in grey.shape[::-1]]
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-
-
-def describe(path: str | Path) -> Features:
-    """Find the strongest local features of an image, outside its black rim."""
-    return describe_grey(read_grey(path))
-
-
-def describe_grey(grey: np.ndarray) -> Features:
-    """Find the FEATURES strongest local features of `grey`, uint8 (H, W), outside the black rim."""
-    dark = cv2.dilate((cv2.blur(grey, (5, 5)) < DARK).astype(np.uint8), np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
-    # Only dark parts that touch the border are a rim; a dark lesion inside is not.
-    _, parts = cv2.connectedComponents(dark)
-    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    allowed = ~np.isin(parts, border[border > 0])
-    even = cv2.createCLAHE(2.0, (8, 8)).apply(grey)
-    sift = cv2.SIFT.create(FEATURES, contrastThreshold=0.01, edgeThreshold=12)
-    found, descriptors = sift.detectAndCompute(even, allowed.astype(np.uint8))
-    if descriptors is None:
-        return Features(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8))
-    points = np.array([(*p.pt, p.size, p.angle) for p in found], np.float32)
-    order = np.lexsort((*points.T, [-p.response for p in found]))[:FEATURES]
-    # RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018): distances become Hellinger's.
-    share = descriptors[order] / descriptors[order].sum(axis=1, keepdims=True)
-    return Features(points[order], np.round(512 * np.sqrt(share)).clip(0, 255).astype(np.uint8))
-
-
-def mirror(features: Features) -> Features:
-    """Return the features of the image mirrored about its left side. SIFT's numbers only change places."""
-    points = features.points * np.array([-1, 1, 1, -1], np.float32) + np.array([0, 0, 0, 180], np.float32)
-    cells = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]]
-    return Features(points, cells.reshape(-1, 128))
-
-
-def candidates(features: Sequence[Features], lesions: np.ndarray, own: np.ndarray) -> pd.DataFrame:
+def candidates(features: Described, lesions: np.ndarray, own: np.ndarray) -> pd.DataFrame:
     """Find pairs of images that share local features.
 
     Args:
-        features: of each of n images.
+        features: of n images.
         lesions: int (n,): the lesion's number; images of one lesion are no pair.
         own: bool (n,): whether the image may be trained on; two that may not are no pair.
 
     Returns:
         Columns a < b, the positions of the two images, and mirrored: whether one of them is mirrored. Sorted.
     """
-    few = [Features(each.points[:INDEXED], each.descriptors[:INDEXED]) for each in features]
-    image = np.repeat(np.arange(len(few)), [len(each.points) for each in few])
-    if not len(image):
+    if not features.counts.any():
         return pd.DataFrame(columns=["a", "b", "mirrored"])
-    angle = np.concatenate([each.points[:, 3] for each in few])
-    vectors = np.concatenate([each.descriptors for each in few])
-    index = build_index(vectors)
-    found = []
-    for start in progress(range(0, len(few), BATCH), "search duplicates", unit="batch"):
+    index, n = Index(features), len(features)
+    starts = progress(range(0, n, BATCH), "search duplicates", unit="batch")
+    pairs = pd.concat([index.best(start, min(start + BATCH, n), lesions, own) for start in starts])
+    a, b = np.sort(pairs[["query", "target"]].to_numpy(), axis=1).T
+    return pairs.assign(a=a, b=b)[["a", "b", "mirrored"]].drop_duplicates().sort_values(["a", "b", "mirrored"])
+
+
+def grown(number: int, images: int) -> int:
+    """Let a number of places grow as the square root of the images, from CROWDED of them on."""
+    return round(number * max(1, images / CROWDED) ** 0.5)
+
+
+class Index:
+    """A FAISS index of the INDEXED strongest features of n images, which searches only the nearest of its cells."""
+
+    def __init__(self, features: Described) -> None:
+        import faiss
+
+        sizes = np.minimum(features.counts, INDEXED)
+        self.features, self.ends = features, np.concatenate([[0], np.cumsum(sizes)])
+        self.image = np.repeat(np.arange(len(features), dtype=np.int32), sizes)
+        # Where they stand in the file, in which an image may have more.
+        self.rows = np.arange(self.ends[-1]) + (features.ends - self.ends)[self.image]
+        n = len(self.rows)
+        cells = max(1, int(2 * np.sqrt(n)))
+        self.index = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
+        )
+        self.index.nprobe = PROBED
+        self.index.cp.min_points_per_centroid = 1
+        sample = np.linspace(0, n - 1, min(n, 40 * cells)).astype(int)
+        self.index.train(features.at(self.rows[sample]).descriptors.astype(np.float32))
+        self.angle = np.empty(n, np.float32)
+        for start in range(0, n, 100_000):
+            some = slice(start, start + 100_000)
+            points, descriptors = features.at(self.rows[some])
+            self.index.add(descriptors.astype(np.float32))
+            self.angle[some] = points[:, 3]
+
+    def best(self, start: int, stop: int, lesions: np.ndarray, own: np.ndarray) -> pd.DataFrame:
+        """Find the best candidates of each of the images from `start` to before `stop`.
+
+        Args:
+            start, stop: positions of images.
+            lesions, own: as `candidates` takes them.
+
+        Returns:
+            Columns query and target, positions of two images; votes; and mirrored: whether one of them is mirrored.
+        """
+        some = slice(self.ends[start], self.ends[stop])
+        query, features = self.image[some], self.features.at(self.rows[some])
+        found = []
         for mirrored in (False, True):
-            batch = [mirror(each) if mirrored else each for each in few[start : start + BATCH]]
-            query = np.repeat(np.arange(start, start + len(batch)), [len(each.points) for each in batch])
-            if not len(query):
-                continue
-            wanted = np.concatenate([each.descriptors for each in batch]).astype(np.float32)
-            distance, neighbour = index.search(wanted, NEIGHBOURS)
+            each = mirror(features) if mirrored else features
+            wanted = each.descriptors.astype(np.float32)
+            distance, neighbour = self.index.search(wanted, grown(NEIGHBOURS, len(self.features)))
             # Distances are squared. The farthest neighbour shows how near a feature may be by chance.
             weight = 1 - np.sqrt(distance / np.maximum(distance[:, -1:], 1))
             row, column = np.nonzero((neighbour >= 0) & (weight > 0.1))
             other = neighbour[row, column]
-            turn = np.concatenate([each.points[:, 3] for each in batch])[row] - angle[other]
             seen = pd.DataFrame(
-                {"query": query[row], "target": image[other], "turn": turn % 360, "feature": row}
+                {"query": query[row], "target": self.image[other], "feature": row}
+                | {"turn": (each.points[row, 3] - self.angle[other]) % 360}
                 | {"weight": weight[row, column].astype(float)}
             )
             pair = lesions[seen["query"]] != lesions[seen["target"]]
             pair &= own[seen["query"]] | own[seen["target"]]
             found.append(_count_votes(seen[pair]).assign(mirrored=mirrored))
-    votes = pd.concat(found).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
-    pairs = votes.groupby("query").head(CANDIDATES)
-    a, b = np.sort(pairs[["query", "target"]].to_numpy(), axis=1).T
-    return pairs.assign(a=a, b=b)[["a", "b", "mirrored"]].drop_duplicates().sort_values(["a", "b", "mirrored"])
-
-
-def build_index(vectors: np.ndarray) -> Any:
-    """Build a FAISS index of `vectors`, uint8 (n, 128), that searches only the nearest of its cells."""
-    import faiss
-
-    cells = int(np.clip(2 * np.sqrt(len(vectors)), 1, CELLS))
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
-    )
-    index.nprobe = PROBED
-    index.cp.min_points_per_centroid = 1
-    sample = np.linspace(0, len(vectors) - 1, min(len(vectors), 40 * cells)).astype(int)
-    index.train(vectors[sample].astype(np.float32))
-    for start in range(0, len(vectors), 100_000):
-        index.add(vectors[start : start + 100_000].astype(np.float32))
-    return index
+        votes = pd.concat(found).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
+        return votes.groupby("query").head(grown(CANDIDATES, len(self.features)))
 
 
 def _count_votes(seen: pd.DataFrame) -> pd.DataFrame:
@@ -171,10 +143,10 @@ def match(a: Features, b: Features) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0, int), np.empty(0, int)
     x, y = a.descriptors.astype(np.float32), b.descriptors.astype(np.float32)
     distance = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-    two = np.argpartition(distance, 1, axis=1)[:, :2]
-    d = np.take_along_axis(distance, two, 1)
-    first = two[np.arange(len(x)), d.argmin(1)]
-    good = (d.min(1) < 0.85**2 * d.max(1)) & (distance.argmin(0)[first] == np.arange(len(x)))
+    i, first, back = np.arange(len(x)), distance.argmin(1), distance.argmin(0)
+    nearest = distance[i, first]
+    distance[i, first] = np.inf
+    good = (nearest < 0.85**2 * distance.min(1)) & (back[first] == i)
     return np.flatnonzero(good), first[good]
 
 
@@ -263,25 +235,27 @@ def _moved(a: np.ndarray, b: np.ndarray, transform: np.ndarray) -> float:
     return float(np.linalg.norm(transform @ [*middle_a, 1] - middle_b))
 
 
-def find(index: pd.DataFrame, trainable: str) -> pd.DataFrame:
+def find(index: pd.DataFrame, trainable: str, folder: Path | None = None) -> pd.DataFrame:
     """Find pairs of images that may show one lesion; the higher the score, the more likely.
 
     Args:
         index: columns image_id, lesion_id, cohort, path.
         trainable: the cohort whose images are compared with each other and with those of all other cohorts.
+        folder: for the features meanwhile, 57 KB an image; None: the system's folder for temporary files.
 
     Returns:
         Columns image_id_a < image_id_b, of different lesion ids, and score (above 0, at most 1); sorted by id.
     """
     index = index.sort_values("image_id", ignore_index=True)
     paths, ids = index["path"].to_list(), index["image_id"].to_numpy()
-    features = list(for_each(describe, [(path,) for path in paths], "describe", len(paths)))
     lesions = index["lesion_id"].astype("category").cat.codes.to_numpy()
-    pairs = candidates(features, lesions, index["cohort"].eq(trainable).to_numpy())
-    arguments = (
-        (paths[a], paths[b], features[a], features[b], mirrored) for a, b, mirrored in pairs.itertuples(index=False)
-    )
-    scores = list(for_each(verify, arguments, "verify duplicates", len(pairs)))
+    with tempfile.TemporaryFile(dir=folder) as file:  # without a name, so that no killed run leaves it
+        features = Described(for_each(describe, [(path,) for path in paths], "describe", len(paths)), file)
+        pairs = candidates(features, lesions, index["cohort"].eq(trainable).to_numpy())
+        arguments = (
+            (paths[a], paths[b], features[a], features[b], mirrored) for a, b, mirrored in pairs.itertuples(index=False)
+        )
+        scores = list(for_each(verify, arguments, "verify duplicates", len(pairs)))
     table = pd.DataFrame({"image_id_a": ids[list(pairs["a"])], "image_id_b": ids[list(pairs["b"])], "score": scores})
     best = table.groupby(["image_id_a", "image_id_b"])["score"].max()
     return best[best.gt(0)].reset_index()
@@ -299,7 +273,7 @@ def find_cached(index: pd.DataFrame, trainable: str, stored: Path) -> pd.DataFra
     named = index[["image_id", "lesion_id", "cohort", "pixels_sha256"]].sort_values("image_id").to_csv(index=False)
     entry = stored / f"{cache.key(CACHED, MADE_WITH, trainable, named)}.csv"
     if not entry.exists():
-        files.write_csv(entry, find(index, trainable))
+        files.write_csv(entry, find(index, trainable, stored))
     cache.note_use(entry)
     cache.remove_old(stored, KEPT_FOR)
     return files.read_csv(entry)

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,19 +81,20 @@ def train_key(inputs: Inputs) -> str:
     rows = inputs.split[seen].reindex(columns=["image_id", "dx", "split", *inputs.train.metadata])
     # Whole ages are integers, unless an image that does not count lacks its age.
     rows = rows.astype(dict.fromkeys(rows.select_dtypes("number"), float))
+    places = np.flatnonzero(seen)
     return cache.key(
         CACHED,
         (),
         inputs.settings,
         inputs.policy,
         rows.to_csv(index=False),
-        _content(inputs.pixels, np.flatnonzero(seen)),
-        sha256(weights) if weights.is_file() else "",
+        cache.sha256(inputs.pixels, hashlib.sha256(places.tobytes()).hexdigest(), partial(_content, places)),
+        cache.sha256(weights) if weights.is_file() else "",
     )[:20]
 
 
-def _content(pixels: Path, rows: np.ndarray) -> str:
-    """SHA-256 of these images, in hex, and the shape of one."""
+def _content(rows: np.ndarray, pixels: Path) -> str:
+    """SHA-256 of these images, in hex, and of the shape of one."""
     images = np.load(pixels, mmap_mode="r")
     digest = hashlib.sha256(str(images.shape[1:]).encode())
     for start in range(0, len(rows), 256):  # images at a time, so that memory stays flat

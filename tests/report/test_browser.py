@@ -36,6 +36,13 @@ def draw_curves(path: Path) -> None:
     figures.save(figure, path)
 
 
+def draw_bars(path: Path) -> None:
+    """A figure that a phone cannot show whole, and without a curve."""
+    figure, (ax,) = figures.new(9, 3)
+    ax.bar([1], [1])
+    figures.save(figure, path)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
@@ -48,6 +55,7 @@ def chromium() -> Iterator[Any]:
 def page(made: Made, render: Render, tmp_path: Path, chromium: Any) -> Iterator[Any]:
     """The page of made-up results, opened from its file with no network."""
     draw_curves(tmp_path / "reports" / "compare" / "melanoma" / "roc.svg")
+    draw_bars(tmp_path / "reports" / "compare" / "melanoma" / "subgroups.svg")
     render(made)
     context = chromium.new_context(offline=True, permissions=["clipboard-read", "clipboard-write"])
     opened = context.new_page()

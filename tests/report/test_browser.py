@@ -233,6 +233,16 @@ def test_axe_finds_nothing_serious(page: Any) -> None:
         assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
 
 
+def test_no_table_is_cut_on_paper(page: Any) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 695, "height": 1000})  # A4 within its margins
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter((e) => e.firstElementChild.offsetWidth > e.clientWidth + 1)"
+        ".map((e) => [e.id, e.firstElementChild.offsetWidth])"
+    )
+    assert cut == []
+
+
 def test_without_scripts_the_figures_and_tables_stay(page: Any, chromium: Any, tmp_path: Path) -> None:
     still = chromium.new_context(offline=True, java_script_enabled=False).new_page()
     still.goto((tmp_path / "reports" / "index.html").as_uri())

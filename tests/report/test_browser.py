@@ -36,6 +36,13 @@ def draw_curves(path: Path) -> None:
     figures.save(figure, path)
 
 
+def draw_bars(path: Path) -> None:
+    """A figure that a phone cannot show whole, and without a curve."""
+    figure, (ax,) = figures.new(9, 3)
+    ax.bar([1], [1])
+    figures.save(figure, path)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
@@ -48,6 +55,7 @@ def chromium() -> Iterator[Any]:
 def page(made: Made, render: Render, tmp_path: Path, chromium: Any) -> Iterator[Any]:
     """The page of made-up results, opened from its file with no network."""
     draw_curves(tmp_path / "reports" / "compare" / "melanoma" / "roc.svg")
+    draw_bars(tmp_path / "reports" / "compare" / "melanoma" / "subgroups.svg")
     render(made)
     context = chromium.new_context(offline=True, permissions=["clipboard-read", "clipboard-write"])
     opened = context.new_page()
@@ -223,6 +231,16 @@ def test_axe_finds_nothing_serious(page: Any) -> None:
         found = axe.Axe().run(page).response
         assert len(found["passes"]) > 30
         assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
+
+
+def test_no_table_is_cut_on_paper(page: Any) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 695, "height": 1000})  # A4 within its margins
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter((e) => e.firstElementChild.offsetWidth > e.clientWidth + 1)"
+        ".map((e) => [e.id, e.firstElementChild.offsetWidth])"
+    )
+    assert cut == []
 
 
 def test_without_scripts_the_figures_and_tables_stay(page: Any, chromium: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import pandas as pd
 from lesionbench.core import cache
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic, sha256, whole_folder, write_json
+from lesionbench.learn import sharing
 from lesionbench.networks import coding
 from lesionbench.networks.packaged import PACKAGED
 
@@ -57,9 +58,12 @@ class Inputs:
     def settings(self) -> dict[str, Any]:
         """Task, backbone, seed, section pixels, and the keys of section train that can change the weights.
 
-        With metadata their coding stands beside. Without, neither key is there, as in older model files.
+        Where the number of processes changes last digits only, its keys have their usual values. With metadata their
+        coding stands beside. Without, neither key is there, as in older model files.
         """
         kept = {name: value for name, value in self.train.model_dump().items() if name not in MACHINE}
+        if not sharing.matters(self.train, self.backbone, self.packed.size):
+            kept |= sharing.USUAL
         if kept["metadata"]:
             kept["coding"] = coding.coding(kept["metadata"])
         else:

@@ -7,7 +7,7 @@ export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro train-parallel real test lint format compare gather leak bench docs ui track lock clean
+.PHONY: help setup repro train-parallel verify real test lint format compare gather leak bench docs ui track lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ train-parallel: setup  ## the same, with JOBS=2 trainings at once
 	$(BIN)/dvc repro augment
 	$(BIN)/dvc stage list --name-only train | xargs -P $(JOBS) $(SLOT) -n 1 tools/repro_stage.sh
 	$(BIN)/dvc repro $(ARGS)
+
+verify: setup  ## tell whether the last run reproduced the committed results
+	$(BIN)/python pipeline/verify.py
 
 RECIPE ?= cpu
 real: setup  ## results on the real images, by a recipe (RECIPE=gpu, ARGS="-S seed=2" for dvc exp run's options)

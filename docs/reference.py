@@ -62,6 +62,8 @@ OTHERS = {
     "reports/compare/<task>/thresholds.csv": "sensitivity and specificity of the chosen backbone with intervals by "
     "`threshold` on p(melanoma) and `part` of the images",
     "reports/index.html": "the report, one page that needs nothing else",
+    "reports/tables/<table>.csv": "a table of the report for programs: plain numbers, bounds in columns of their own",
+    "reports/tables/<table>.md": "the same table as the report shows it",
     "reports/model_cards/<task>/<backbone>.md": "card of a network with the Hugging Face Hub's header: how to load it, "
     "scores, limits",
 }

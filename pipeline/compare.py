@@ -36,9 +36,9 @@ def main(task: str) -> None:
     found: dict[str, Any] = {"leaky": config.leaky, "chosen": chosen, "split": split}
     scores = dict(evaluations)
     if len(every) > 1:
-        every[names.ENSEMBLE], temperature, biases = compare.ensemble(every, task)
+        every[names.ENSEMBLE], calibration = compare.ensemble(every, task)
         made = predictions.evaluate(every[names.ENSEMBLE], task, section, config.seed, **options)
-        found["ensemble"] = {**made, "leaky": config.leaky, "temperature": temperature, "biases": biases}
+        found["ensemble"] = {**made, "leaky": config.leaky, **calibration.told(classes)}
         scores[names.ENSEMBLE] = found["ensemble"]
     if task == "melanoma" and "diagnosis" in config.tasks:
         tables = {b: files.read_csv(f"data/predictions/diagnosis/{b}.csv") for b in backbones}

@@ -17,7 +17,7 @@ def main(task: str, backbone: str) -> None:
 
     from lesionbench import params, results, schemas
     from lesionbench.core import files, machine, tasks
-    from lesionbench.evidence import calibration, predictions, robustness
+    from lesionbench.evidence import predictions, robustness
     from lesionbench.networks import coding, model_file
     from lesionbench.networks.predict import predict
 
@@ -29,18 +29,16 @@ def main(task: str, backbone: str) -> None:
     known = coding.encode(split, made.coding)
     device = machine.device(config.train.accelerator)
     logits = predict(made, pixels, rows, config.evaluate.batch_size, device, config.evaluate.views, known)
-    table, temperature, biases = predictions.calibrate(split.iloc[rows], logits, task)
+    table, calibration = predictions.calibrate(split.iloc[rows], logits, task)
     free = config.split.holdout_source is not None
     lesion = results.read(results.Split, "metrics/split.json").lesion
     found = predictions.evaluate(table, task, config.evaluate, config.seed, free_test=free, lesion=lesion)
-    found |= {"leaky": config.leaky, "temperature": temperature, "biases": biases}
-    found |= {"train_key": described["train_key"]}
+    found |= {"leaky": config.leaky, **calibration.told(tasks.classes_of(task)), "train_key": described["train_key"]}
     if config.evaluate.robustness:
-        shift = np.array(list(biases.values()))
 
         def assess(images: np.ndarray, of: np.ndarray) -> np.ndarray:
             seen = predict(made, images, np.arange(len(images)), config.evaluate.batch_size, device, 1, known[of])
-            return calibration.probabilities(seen, temperature, shift)
+            return calibration.probabilities(seen)
 
         found["robustness"] = robustness.measure(
             table, rows, pixels, assess, task, config.evaluate, config.seed, lesion

@@ -1,10 +1,10 @@
 """Render the report and summarise the scores of all backbones.
 
 Reads the numbers in metrics/ and the figures in reports/, the leak experiment in docs/, and params.yaml. Writes
-reports/index.html, one self-contained page; reports/model_cards/, a card of each network; and metrics/summary.json for
-`dvc metrics` and `dvc exp show`. Results of dropped tasks and backbones leave those folders. This stage computes no
-scores, so the report cannot differ from the results of the other stages. MLflow gets the page and the figures, but
-cannot change them.
+reports/index.html, one self-contained page; reports/tables/, its tables as CSV and Markdown; reports/model_cards/, a
+card of each network; and metrics/summary.json for `dvc metrics` and `dvc exp show`. Results of dropped tasks and
+backbones leave those folders. This stage computes no scores, so the report cannot differ from the results of the other
+stages. MLflow gets the page and the figures, but cannot change them.
 """
 
 from lesionbench.core import process
@@ -15,7 +15,7 @@ def main() -> None:
 
     from lesionbench import params, results
     from lesionbench.core import files, leftovers
-    from lesionbench.report import inputs, model_cards, page, parameters, summary
+    from lesionbench.report import inputs, model_cards, page, parameters, summary, tables
     from lesionbench.tracking import comparison
 
     config = params.load("tasks", "backbones", "evaluate", "compare.bootstrap", "explain.bootstrap", "report")
@@ -45,7 +45,10 @@ def main() -> None:
             "versions": page.versions(),
         }
     )
-    files.write_bytes(reports / "index.html", page.render(shown).encode())
+    html = page.render(shown)
+    files.write_bytes(reports / "index.html", html.encode())
+    for path, table in tables.files(html):
+        files.write_bytes(reports / "tables" / path, table.encode())
     for path, card in model_cards.of_all(shown):
         files.write_bytes(reports / "model_cards" / path, card.encode())
     for task, each in tasks.items():

@@ -102,6 +102,14 @@ def environment(state: Path) -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_ROOT": str(state), "LESIONBENCH_CACHE": str(state / "cache")}
 
 
+def run_script(folder: Path, *command: str) -> None:
+    """Run one of pipeline/ in `folder`, with a cache of its own: ("train.py", "melanoma", "resnet50")."""
+    env = {**environment(folder), "PYTHONPATH": str(ROOT / "src")}
+    command = (sys.executable, str(ROOT / "pipeline" / command[0]), *command[1:])
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the outputs of all stages, each of which ran in a folder of its own."""

@@ -215,7 +215,8 @@ def evaluated() -> dict[str, Any]:
     scores = metrics.evaluate(np.stack([1 - p, p], axis=1), labels, np.arange(80), CLASSES["melanoma"], 30, 1)
     found = {"val": scores, "test": scores, "external": {"clinic": scores}, "leaky": False, "decision": "balanced"}
     biases = {"non_melanoma": 0.5, "melanoma": -0.5}
-    return found | {"temperature": 1.5, "biases": biases, "train_key": "0123456789abcdef0123"}
+    line = {"melanoma_intercept": 0.0, "melanoma_slope": 1.0}
+    return found | {"temperature": 1.5, "biases": biases, **line, "train_key": "0123456789abcdef0123"}
 
 
 def put(*where: Any, value: Any = None, drop: bool = False) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """One style for all figures: colours safe for colour-blind readers, no global state, reproducible files."""
 
+import html
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,11 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
 from lesionbench.core.files import write_bytes
 
@@ -45,7 +51,10 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **options:
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as .svg, .png or .webp, without dates and versions, which would change the bytes."""
+    """Write a figure as .svg, .png or .webp, without dates and versions, which would change the bytes.
+
+    An SVG holds the result of `curves`, from which the report tells a reader the values at a point.
+    """
     data = io.BytesIO()
     formats: dict[str, dict[str, Any]] = {
         ".svg": {"metadata": {"Date": None, "Creator": None}},
@@ -53,7 +62,66 @@ def save(figure: Figure, path: Path) -> None:
         ".webp": {"dpi": 130, "pil_kwargs": {"quality": 85}},
     }
     figure.savefig(data, format=path.suffix[1:], **formats[path.suffix])
-    write_bytes(path, data.getvalue())
+    drawn = data.getvalue()
+    if path.suffix == ".svg" and (found := curves(figure)):
+        held = html.escape(json.dumps(found, separators=(",", ":")), quote=False)
+        drawn = drawn.replace(b"\n</svg>", f'\n<metadata id="curves">{held}</metadata>\n</svg>'.encode())
+    write_bytes(path, drawn)
+
+
+def tell(line: Line2D, name: str, values: Sequence[float]) -> None:
+    """Let `curves` tell of a line one more value a point, such as its threshold; NaN tells nothing."""
+    line.told = {**getattr(line, "told", {}), name: list(values)}  # type: ignore[attr-defined]
+
+
+def curves(figure: Figure) -> list[dict[str, Any]]:
+    """The lines in the legends of a figure that has been drawn, in data and in place.
+
+    Each is {"panel", "name", "x", "y", "more", "points"}: the titles of its panel and axes, its entry in the legend,
+    the names of what `tell` adds, and of each point [left, top, x, y, …]: its place as shares of the figure's width
+    and height, then as text x, y with its interval where a band of the line's colour is drawn, and what `tell` adds.
+    """
+    return [
+        _curve(figure, ax, line)
+        for ax in figure.axes
+        for line in ax.lines
+        if not str(line.get_label()).startswith("_") and line.get_transform() == ax.transData
+    ]
+
+
+def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
+    band = _band(ax, line)
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    fixed = isinstance(ax.xaxis.get_major_locator(), FixedLocator)  # its ticks have names, "none" for 0
+    names = dict(zip(ax.get_xticks(), labels, strict=True)) if fixed else {}
+    told: dict[str, list[float]] = getattr(line, "told", {})
+    points = []
+    for i, (x, y) in enumerate(np.asarray(line.get_xydata(), float)):
+        if np.isnan(y):
+            continue
+        left, bottom = figure.transFigure.inverted().transform(ax.transData.transform((x, y)))
+        bounds = sorted(band.get(x, ()))
+        interval = f" [{_three(bounds[0])}, {_three(bounds[-1])}]" if bounds and not np.isnan(bounds).any() else ""
+        more = ["" if np.isnan(values[i]) else _three(values[i]) for values in told.values()]
+        at = round(float(left), 4), round(1 - float(bottom), 4)
+        points.append([*at, names.get(x, _three(x)), _three(y) + interval, *more])
+    named = {"panel": ax.get_title(), "name": line.get_label(), "x": ax.get_xlabel(), "y": ax.get_ylabel()}
+    return {**named, "more": list(told), "points": points}
+
+
+def _three(value: float) -> str:
+    return f"{value + 0.0:.3g}"  # never "-0"
+
+
+def _band(ax: Axes, line: Line2D) -> dict[float, set[float]]:
+    """x → the lower and upper y of the band that has the line's colour; nothing where there is none."""
+    found: dict[float, set[float]] = {}
+    bands = [each for each in ax.collections if isinstance(each, FillBetweenPolyCollection)]
+    for band in bands:
+        if tuple(np.atleast_2d(band.get_facecolor())[0, :3]) == to_rgb(line.get_color()):
+            for x, y in np.vstack([np.empty((0, 2)), *(path.vertices for path in band.get_paths())]):
+                found.setdefault(float(x), set()).add(float(y))
+    return found
 
 
 def show(axes: Axes, image: np.ndarray, title: str = "") -> None:

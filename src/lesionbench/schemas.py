@@ -192,6 +192,9 @@ class Roc(ByBackbone):
 
     fpr: float = number("false positive rate, 1 - specificity", 0, 1)
     tpr: float = number("true positive rate, sensitivity", 0, 1)
+    threshold: float = number(
+        "p(melanoma) to call at; blank where nothing is called, and in the mean", 0, 1, blank=True
+    )
 
 
 class PrecisionRecall(ByBackbone):
@@ -199,6 +202,7 @@ class PrecisionRecall(ByBackbone):
 
     recall: float = number("share of the positive images that are called positive", 0, 1)
     precision: float = number("share of the positive calls that are right", 0, 1)
+    threshold: float = number("p(melanoma) to call at; blank in the mean", 0, 1, blank=True)
 
 
 class Calibration(ByBackbone):

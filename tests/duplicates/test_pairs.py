@@ -120,8 +120,8 @@ def test_the_sheet_shows_published_pairs_first_and_each_score(tmp_path: Path) ->
     )
     titles = [ax.get_title() for ax in draw(found, paths).axes if ax.get_title()]
     assert titles[:2] == ["d1\npublished, not found", "e1\nmerged"]
-    assert titles[2:4] == ["b1\ndetected, score 0.700", "c1\nmerged"]
-    assert titles[4:] == ["a1\ndetected, score 0.300", "b1\napart"]
+    assert titles[2:4] == ["b1\ndetected, score 0.70", "c1\nmerged"]
+    assert titles[4:] == ["a1\ndetected, score 0.30", "b1\napart"]
 
 
 def test_a_sheet_of_no_pairs_says_so() -> None:

@@ -156,3 +156,8 @@ def test_searches_that_nobody_asks_for_leave_the_cache(
         os.utime(entry, (0, 0))
     search.find_cached(table, "phantom", tmp_path)
     assert list(tmp_path.iterdir()) == [asked]
+
+
+@pytest.mark.parametrize(("score", "shown"), [(0.399, 0.39), (0.4, 0.4), (0.29, 0.29), (0.999, 0.99), (1, 1), (0, 0)])
+def test_a_score_shows_no_more_than_it_reached(score: float, shown: float) -> None:
+    assert search.two_digits(score) == shown

@@ -57,6 +57,69 @@ def test_a_shifted_prior_is_moved_back(seed: int) -> None:
     assert sk.log_loss(labels, p) < sk.log_loss(labels, raw) - 0.05
 
 
+def hard_melanoma(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are right of all classes but melanoma, whose log-odds against the rest are twice what they should be,
+    and 1 too high; and labels."""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(0, 2, (n, 7)) + np.log(SHARES)
+    labels = draw_labels(softmax(true, axis=1), rng)
+    rest = np.log(np.delete(np.exp(true), 4, axis=1).sum(axis=1))
+    true[:, 4] = rest + 2 * (true[:, 4] - rest) + 1
+    return true, labels
+
+
+def test_the_line_of_melanoma_is_found() -> None:
+    """Slope and intercept of what was done to logit p(melanoma); the other classes keep their proportions."""
+    logits, labels = hard_melanoma(40_000, 0)
+    found = calibration.calibrate(logits, labels, 4)
+    p, plain = found.probabilities(logits), calibration.probabilities(logits, found.temperature, np.array(found.biases))
+    x = np.log(p[:, 4] / (1 - p[:, 4]))[:, None]
+    line = LogisticRegression(C=np.inf).fit(x, labels == 4)
+    assert (line.coef_[0, 0], line.intercept_[0]) == pytest.approx((1, 0), abs=0.01)
+    once = LogisticRegression(C=np.inf).fit(np.log(plain[:, 4] / (1 - plain[:, 4]))[:, None], labels == 4)
+    assert (found.slope, found.intercept) == pytest.approx((once.coef_[0, 0], once.intercept_[0]), abs=0.01)
+    assert once.coef_[0, 0] < 0.75  # what temperature and biases leave
+    others = [np.delete(each, 4, axis=1) for each in (p, plain)]
+    shares = [each / each.sum(axis=1, keepdims=True) for each in others]
+    assert shares[0] == pytest.approx(shares[1])
+    assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
+    assert sk.roc_auc_score(labels == 4, p[:, 4]) == pytest.approx(sk.roc_auc_score(labels == 4, plain[:, 4]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_line_helps_on_new_images(seed: int) -> None:
+    """Fitted on 1,500 images: of 20,000 others the slope of p(melanoma) is 1, and the log loss is lower."""
+    found = calibration.calibrate(*hard_melanoma(1500, seed), 4)
+    logits, labels = hard_melanoma(20_000, 50 + seed)
+    p, plain = found.probabilities(logits), calibration.probabilities(logits, found.temperature, np.array(found.biases))
+    line = LogisticRegression(C=np.inf).fit(np.log(p[:, 4] / (1 - p[:, 4]))[:, None], labels == 4)
+    assert line.coef_[0, 0] == pytest.approx(1, abs=0.2)
+    assert sk.log_loss(labels, p) < sk.log_loss(labels, plain) - 0.005
+
+
+def test_two_classes_need_no_line() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 3, (400, 2))
+    labels = draw_labels(softmax(logits / 2, axis=1), rng)
+    found = calibration.calibrate(logits, labels, 1)
+    assert (found.intercept, found.slope) == (0, 1)
+    assert (found.temperature, np.array(found.biases)) == (pytest.approx(2, rel=0.3), pytest.approx([0, 0], abs=0.3))
+
+
+@pytest.mark.parametrize("melanomas", [0, 1, 3])
+def test_few_melanomas_move_the_line_little(melanomas: int) -> None:
+    """Were it fitted freely, three melanomas that lie above all others would have an endless slope."""
+    rng = np.random.default_rng(5)
+    labels = np.r_[np.full(melanomas, 4), np.arange(200) % 4]
+    logits = 3 * np.eye(7)[labels] + rng.normal(0, 1, (len(labels), 7))
+    found = calibration.calibrate(logits, labels, 4)
+    assert 0.5 < found.slope < 2.5
+    assert abs(found.intercept) < 1
+    p = found.probabilities(np.r_[logits, [[0, 0, 0, 0, 5000, 0, 0]]])
+    assert np.isfinite(p).all()
+    assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
+
+
 def test_on_its_own_images_mean_p_is_the_prevalence() -> None:
     """The priors on T and b move the mean probability of a class by less than an image of 1,500."""
     logits, labels = even_network(1500, 0)

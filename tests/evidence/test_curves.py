@@ -36,12 +36,22 @@ def test_roc_curves_are_scikit_learn_s() -> None:
         assert area == pytest.approx(sk.roc_auc_score(positive, table["p_melanoma"]), abs=0.01)
 
 
+def test_the_threshold_is_the_lowest_with_no_more_false_positives() -> None:
+    table = draw_predictions(0, TWO)
+    p, positive = table["p_melanoma"].round(6).to_numpy(), table["label"].eq("melanoma").to_numpy()
+    roc = curves.roc_curves({"a": table}, TWO)
+    assert roc["threshold"].iloc[-1] == p.min()
+    for fpr, threshold in roc[["fpr", "threshold"]].to_numpy()[5:-1:20]:
+        assert (p >= threshold)[~positive].mean() <= fpr < (p >= p[p < threshold].max())[~positive].mean()
+
+
 def test_the_roc_curve_of_seven_classes_is_their_mean() -> None:
     table = draw_predictions(0, SEVEN)
     roc = curves.roc_curves({"a": table}, SEVEN)
     p, labels = predictions.probabilities(table, SEVEN), numbers(table["label"], SEVEN)
     expected = sk.roc_auc_score(labels, p, multi_class="ovr", average="macro")
     assert sk.auc(roc["fpr"], roc["tpr"]) == pytest.approx(expected, abs=0.01)
+    assert roc["threshold"].isna().all()
 
 
 def test_precision_is_of_the_highest_threshold_for_a_recall() -> None:
@@ -49,9 +59,10 @@ def test_precision_is_of_the_highest_threshold_for_a_recall() -> None:
     table = draw_predictions(0, TWO)
     curve = curves.precision_recall_curves({"a": table}, TWO)
     positive, p = table["label"].eq("melanoma").to_numpy(), table["p_melanoma"].to_numpy()
-    for recall, precision in curve[["recall", "precision"]].to_numpy()[::20]:
+    for recall, precision, told in curve[["recall", "precision", "threshold"]].to_numpy()[::20]:
         (threshold,) = decisions.operating_points(p, positive.astype(int), [recall]).values()
         assert precision == pytest.approx(sk.precision_score(positive, p >= threshold), abs=1e-6)
+        assert told == pytest.approx(threshold, abs=1e-6)
     assert curve["precision"].mean() == pytest.approx(sk.average_precision_score(positive, p), abs=0.01)
 
 

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
+from scipy.stats import gmean
 
 from lesionbench import params, results, schemas
 from lesionbench.core import files, tasks
 from lesionbench.core.errors import UserError
 from lesionbench.evidence import decisions, intervals, metrics, predictions
+from lesionbench.evidence.calibration import Calibration
 
 PARTS = ["train"] * 40 + ["val"] * 80 + ["test"] * 60 + ["external"] * 50 + ["excluded"] * 10
 COST = {"melanoma": [[0, 1], [20, 0]], "diagnosis": [[abs(a - b) for b in range(7)] for a in range(7)]}
@@ -56,7 +58,7 @@ def logits_of(rows: pd.DataFrame, task: str, seed: int = 0, scale: float = 3.0) 
     return (scale * (1.5 * np.eye(len(classes))[labels] + noise)).astype(np.float32)
 
 
-def make(split: pd.DataFrame, task: str) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, float, dict[str, float]]:
+def make(split: pd.DataFrame, task: str) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, Calibration]:
     rows = split.iloc[predictions.scored_rows(split, True)]
     logits = logits_of(rows, task)
     return rows, logits, *predictions.calibrate(rows, logits, task)
@@ -88,11 +90,11 @@ def test_auto_is_open_for_the_phantom_only(test: str, dataset: str, opened: bool
 @pytest.mark.parametrize("task", tasks.CLASSES)
 def test_a_sealed_table_scores_val_alone(split: pd.DataFrame, task: str) -> None:
     """test is None, external empty, and val's scores and calibration are those of an open evaluation."""
-    _, _, table, *calibrated = make(split, task)
+    _, _, table, calibrated = make(split, task)
     rows = split.iloc[predictions.scored_rows(split, False)]
     everything = split.iloc[predictions.scored_rows(split, True)]
     logits = logits_of(everything, task)[everything["split"].eq("val").to_numpy()]
-    sealed, *again = predictions.calibrate(rows, logits, task)
+    sealed, again = predictions.calibrate(rows, logits, task)
     assert again == calibrated
     found = predictions.evaluate(sealed, task, SECTION, 1)
     assert (found["test"], found["external"]) == (None, {})
@@ -101,34 +103,35 @@ def test_a_sealed_table_scores_val_alone(split: pd.DataFrame, task: str) -> None
 
 @pytest.mark.parametrize("task", tasks.CLASSES)
 def test_the_table_is_what_its_schema_says(split: pd.DataFrame, task: str) -> None:
-    rows, logits, table, _, biases = make(split, task)
+    rows, logits, table, calibrated = make(split, task)
     classes = tasks.classes_of(task)
     schemas.check("predictions", table, classes)
     assert table["image_id"].tolist() == rows["image_id"].tolist()
     assert table["label"].tolist() == tasks.labels(rows["dx"], task).tolist()
     assert table[[f"logit_{name}" for name in classes]].to_numpy() == pytest.approx(logits, abs=1e-5)
-    assert list(biases) == list(classes)
-    assert sum(biases.values()) == pytest.approx(0, abs=1e-9)
+    assert len(calibrated.biases) == len(classes)
+    assert sum(calibrated.biases) == pytest.approx(0, abs=1e-9)
+    assert classes[calibrated.column] in ("mel", "melanoma")
 
 
 def test_a_table_of_predictions_can_be_calibrated_again(split: pd.DataFrame) -> None:
     """As for an ensemble: rows with a label, and the log of probabilities for logits; calibrated, they stay so."""
     _, _, table, *_ = make(split, "diagnosis")
-    again, temperature, biases = predictions.calibrate(
+    again, calibrated = predictions.calibrate(
         table, np.log(predictions.probabilities(table, tasks.DIAGNOSES) + 1e-9), "diagnosis"
     )
     schemas.check("predictions", again, tasks.DIAGNOSES)
-    assert temperature == pytest.approx(1, abs=0.1)
-    assert [*biases.values()] == pytest.approx([0] * 7, abs=0.2)
+    assert (calibrated.temperature, calibrated.slope) == pytest.approx((1, 1), abs=0.15)
+    assert [*calibrated.biases] == pytest.approx([0] * 7, abs=0.2)
 
 
 def test_calibration_is_found_on_val_alone(split: pd.DataFrame) -> None:
     """Other images' logits change nothing of temperature, biases and val's probabilities."""
-    rows, logits, table, *calibrated = make(split, "diagnosis")
-    assert 1 < calibrated[0] < 5
+    rows, logits, table, calibrated = make(split, "diagnosis")
+    assert 1 < calibrated.temperature < 5
     others = ~rows["split"].eq("val").to_numpy()
     spoilt = np.where(others[:, None], -logits, logits)
-    changed, *same = predictions.calibrate(rows, spoilt, "diagnosis")
+    changed, same = predictions.calibrate(rows, spoilt, "diagnosis")
     assert same == calibrated
     val = table["split"].eq("val")
     pd.testing.assert_frame_equal(changed[val], table[val])
@@ -229,14 +232,19 @@ def test_decisions_follow_the_rule_and_val_s_shares(split: pd.DataFrame, task: s
 
 
 @pytest.mark.parametrize("task", tasks.CLASSES)
-def test_by_lesion_is_the_mean_logit_calibrated_alike(split: pd.DataFrame, task: str) -> None:
-    """The mean of a lesion's logits, with the temperature and the biases of the images."""
-    _, _, table, temperature, biases = make(split, task)
+def test_by_lesion_is_the_geometric_mean_of_its_images(split: pd.DataFrame, task: str) -> None:
+    """Of two classes that is the mean of a lesion's logits, calibrated as the images are."""
+    _, _, table, calibrated = make(split, task)
     classes = tasks.classes_of(task)
     test = table[table["split"].eq("test")]
-    mean = test.groupby("group_id")[[f"logit_{name}" for name in classes]].mean().to_numpy()
+    lesions = test["group_id"]
+    images = predictions.probabilities(test, classes)
+    p = np.array([gmean(images[lesions == each]) for each in sorted(lesions.unique())])
+    p /= p.sum(axis=1, keepdims=True)
+    if task == "melanoma":
+        mean = test.groupby("group_id")[[f"logit_{name}" for name in classes]].mean().to_numpy()
+        assert p == pytest.approx(calibrated.probabilities(mean), rel=1e-4)
     labels = tasks.numbers(test.groupby("group_id")["label"].first(), classes)
-    p = softmax(mean / temperature + np.array([*biases.values()]), axis=1)
     wanted = metrics.compute(p, labels, np.ones((1, len(p))))
     found = predictions.evaluate(table, task, SECTION, 1)["test"]["by_lesion"]
     assert found["n"] == 30
@@ -264,8 +272,8 @@ def test_a_p_that_rounds_to_zero_costs_no_more(split: pd.DataFrame, task: str) -
     logits = logits_of(rows, task, scale=1)
     test, classes = rows["split"].eq("test").to_numpy(), tasks.classes_of(task)
     logits[test] *= 30  # val's are fine, so the temperature stays near 1
-    table, temperature, biases = predictions.calibrate(rows, logits, task)
-    exact = softmax(logits.round(5).astype(float) / temperature + np.array([*biases.values()]), axis=1)[test]
+    table, calibrated = predictions.calibrate(rows, logits, task)
+    exact = calibrated.probabilities(logits.round(5))[test]
     labels = tasks.numbers(table["label"], classes)[test]
     wanted = -np.log(exact[np.arange(test.sum()), labels].clip(1e-8))
     assert (wanted > 18.4).any()
@@ -290,8 +298,8 @@ def test_any_logits_give_probabilities_that_sum_to_one(seed: int, task: str) -> 
     rows = pd.DataFrame({"image_id": [f"I{k}" for k in range(20)], "lesion_id": "L", "group_id": "L", "cohort": "own"})
     rows = rows.assign(dx=rng.choice(tasks.DIAGNOSES, 20), split=["val"] * 10 + ["test"] * 10)
     logits = rng.normal(0, 10.0 ** rng.integers(-3, 3), (20, len(tasks.classes_of(task))))
-    table, temperature, _ = predictions.calibrate(rows, logits, task)
-    assert 0.05 <= temperature <= 20
+    table, calibrated = predictions.calibrate(rows, logits, task)
+    assert 0.05 <= calibrated.temperature <= 20
     p = predictions.probabilities(table, tasks.classes_of(task))
     assert np.abs(p.sum(axis=1) - 1).max() < 1e-6
     assert p.min() >= 0
@@ -299,7 +307,7 @@ def test_any_logits_give_probabilities_that_sum_to_one(seed: int, task: str) -> 
 
 def test_a_cohort_is_scored_with_and_without_the_images_that_repeat_a_lesion(split: pd.DataFrame) -> None:
     """These are predicted and change nothing else: not the calibration, nor a score on another part."""
-    rows, _, table, *fitted = make(split, "melanoma")
+    rows, _, table, fitted = make(split, "melanoma")
     plain = predictions.evaluate(table, "melanoma", SECTION, 0)
     assert "with_repeats" not in plain
     clinic = split.index[split["cohort"].eq("clinic")]
@@ -307,7 +315,7 @@ def test_a_cohort_is_scored_with_and_without_the_images_that_repeat_a_lesion(spl
     changed.loc[clinic[:8], "split"] = "excluded"
     assert predictions.scored_rows(changed, True).tolist() == predictions.scored_rows(split, True).tolist()
     assert predictions.scored_rows(changed, False).tolist() == predictions.scored_rows(split, False).tolist()
-    again, *refitted = predictions.calibrate(
+    again, refitted = predictions.calibrate(
         changed.iloc[predictions.scored_rows(changed, True)], logits_of(rows, "melanoma"), "melanoma"
     )
     assert refitted == fitted

@@ -37,7 +37,7 @@ def test_class_shares_are_val_s_and_know_nothing(images: pd.DataFrame) -> None:
     shares = table.loc[val, "label"].value_counts(normalize=True)[[*SEVEN]].to_numpy()
     p = predictions.probabilities(constant.table, SEVEN)
     assert p == pytest.approx(np.tile(shares, (len(table), 1)), abs=1e-6)
-    assert constant.temperature == pytest.approx(1, abs=1e-4)
+    assert constant.calibration.temperature == pytest.approx(1, abs=1e-4)
     scores = predictions.evaluate(constant.table, "diagnosis", sections.evaluate(), 1)
     for part in (scores["val"], scores["test"]):
         assert (part["roc_auc"], part["melanoma"]["roc_auc"]) == (0.5, 0.5)

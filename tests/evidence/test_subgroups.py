@@ -148,15 +148,15 @@ def test_without_a_threshold_there_is_no_sensitivity() -> None:
     assert found["all"]["roc_auc"] is not None
 
 
-def test_the_threshold_is_the_first_that_val_chose() -> None:
+def test_the_threshold_is_the_recommended_one_the_most_sensitive() -> None:
     table = compare.part(drawn_results.draw(0, "melanoma"), "melanoma", sections.evaluate(), "test")
-    points = {"sensitivity_0.9": {"threshold": 0.2}, "sensitivity_0.95": {"threshold": 0.1}}
+    points = {"sensitivity_0.95": {"threshold": 0.1}, "sensitivity_0.9": {"threshold": 0.2}}
     rows, draws = known(source=["a", "b"] * 250), compare.draw(table, TWO, 20, 1)
     evaluation = {"val": {"operating_points": points}}
     found = subgroups.compare({"net": table}, "net", evaluation, rows, "melanoma", "group_id", draws)
-    assert (found["wanted"], found["threshold"], found["fewest"]) == (0.9, 0.2, MIN_LESIONS)
+    assert (found["wanted"], found["threshold"], found["fewest"]) == (0.95, 0.1, MIN_LESIONS)
     positive = table["label"].eq("melanoma")
-    assert found["all"]["sensitivity"] == pytest.approx((table.loc[positive, "p_melanoma"] >= 0.2).mean())
+    assert found["all"]["sensitivity"] == pytest.approx((table.loc[positive, "p_melanoma"] >= 0.1).mean())
 
 
 def within(seed: int, distance: float, shift: float, lesions: int = 240) -> tuple[pd.DataFrame, np.ndarray, Draws]:

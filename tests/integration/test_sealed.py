@@ -1,29 +1,16 @@
 """While the test split is sealed, no stage after the training looks at it; plots are of val even when it is open."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import drawn_results
 import pandas as pd
 import pytest
-from mini_pipeline import BACKBONE, TASK, copy, dump_yaml, mini_params, read_yaml
+from mini_pipeline import BACKBONE, ROOT, TASK, copy, dump_yaml, mini_params, read_yaml, run_script
 
 from lesionbench.core import files
 from lesionbench.core.tasks import CLASSES
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(folder: Path, *command: str) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(folder)}
-    env.pop("MLFLOW_TRACKING_URI", None)
-    command = (sys.executable, str(ROOT / "pipeline" / command[0]), *command[1:])
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -42,7 +29,7 @@ def test_compare_is_of_val_until_test_is_opened(tmp_path: Path, opened: bool) ->
         files.write_csv(tmp_path / f"data/{name}.csv", table)
     dump_yaml(read_yaml(ROOT / "params.yaml") | {"backbones": [*drawn_results.BACKBONES]}, tmp_path / "params.yaml")
     shutil.copy(ROOT / "metrics/split.json", tmp_path / "metrics")
-    run(tmp_path, "compare.py", "melanoma")
+    run_script(tmp_path, "compare.py", "melanoma")
     found: dict[str, Any] = files.read_json(tmp_path / "metrics/compare/melanoma.json")
     assert found["split"] == ("test" if opened else "val")
     assert len(found["differences"]) == 6  # of three backbones and the ensemble
@@ -113,7 +100,7 @@ def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
     config["evaluate"]["test"] = "sealed"
     dump_yaml(config, tmp_path / "params.yaml")
     for command in (["evaluate", TASK, BACKBONE], ["explain", TASK, BACKBONE], ["compare", TASK], ["report"]):
-        run(tmp_path, f"{command[0]}.py", *command[1:])
+        run_script(tmp_path, f"{command[0]}.py", *command[1:])
 
     split = pd.read_csv(tmp_path / "data/split.csv", dtype=str)
     sealed = split["split"].isin(["test", "external"])
@@ -137,6 +124,6 @@ def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
     changed = split.assign(dx=split["dx"].where(~sealed, split["dx"].map({"mel": "nv"}).fillna("mel")))
     assert changed["dx"].ne(split["dx"]).sum() == sealed.sum()
     changed.to_csv(tmp_path / "data/split.csv", index=False)
-    run(tmp_path, "evaluate.py", TASK, BACKBONE)
-    run(tmp_path, "compare.py", TASK)
+    run_script(tmp_path, "evaluate.py", TASK, BACKBONE)
+    run_script(tmp_path, "compare.py", TASK)
     assert texts(tmp_path, MADE) == {path: made[path] for path in made if path.startswith(tuple(MADE))}

@@ -211,11 +211,18 @@ def test_images_with_the_same_pixels_are_augmented_differently(tmp_path: Path) -
     assert len({each.numpy().tobytes() for each in images}) == len(ROWS)
 
 
-def test_an_image_s_draw_depends_on_its_row(packed: Path) -> None:
-    """An image's draw depends on its row and not on its place."""
-    first = PackedImages(packed, ROWS, ROWS, POLICY, 1)
-    second = PackedImages(packed, ROWS[::-1].copy(), ROWS, POLICY, 1)
-    assert torch.equal(first[(4, 0)][0], second[(4, len(ROWS) - 1)][0])
+def test_images_of_other_splits_in_the_file_change_no_draw(packed: Path, tmp_path: Path) -> None:
+    """So another external cohort, whose images stand between these, gives the same training."""
+    more = np.insert(np.load(packed), [0, 4, 9], 255, axis=0)
+    np.save(tmp_path / "more.npy", more)
+    moved = ROWS + np.searchsorted([0, 4, 9], ROWS, side="right")
+    known = np.ones((len(ROWS), 3), np.float32)
+    made = [
+        PackedImages(path, rows, ROWS, POLICY, 1, known, np.arange(3))
+        for path, rows in ((packed, ROWS), (tmp_path / "more.npy", moved))
+    ]
+    one, other = (each.__getitems__([(4, i) for i in range(len(ROWS))]) for each in made)
+    assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
 
 def test_the_incomplete_batch_is_left_out_of_training_only(packed: Path) -> None:
@@ -257,7 +264,7 @@ def test_processes_share_the_batches_of_one(world: int, shuffle: bool) -> None:
 
 
 def test_padding_is_an_image_without_a_class(packed: Path) -> None:
-    images, targets = make(packed)[(0, PADDING)]
+    images, targets = make(packed, [])[(0, PADDING)]
     assert images.shape == (32, 32, 3)
     assert targets == NO_CLASS
     assert len(make(packed)) == len(ROWS)

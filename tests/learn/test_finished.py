@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import hashlib
 import json
 import os
 import runpy
@@ -21,7 +20,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from lesionbench import params
-from lesionbench.core import cache, files, meaning
+from lesionbench.core import files, meaning
 from lesionbench.core.errors import UserError
 from lesionbench.learn import augment, finished
 from lesionbench.learn.finished import MODEL, RESULTS, Inputs, train_key
@@ -98,20 +97,25 @@ def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) 
     assert (settings["metadata"], settings["coding"]) == (["sex"], {"sex": {"female": ["female"], "male": ["male"]}})
 
 
-def test_without_metadata_the_key_is_that_of_before_there_were_any(inputs: Inputs) -> None:
-    """As it was then, but for the code's hash."""
-    settings = {name: value for name, value in inputs.train.model_dump().items() if name not in finished.MACHINE}
-    del settings["metadata"]
-    before = cache.key(
-        finished.CACHED,
-        (),
-        {"task": "melanoma", "backbone": "resnet50", "seed": 1, **inputs.packed.model_dump(), **settings},
-        inputs.policy,
-        "image_id,dx,split\na,nv,train\nb,mel,val\nc,nv,test\n",
-        hashlib.sha256(inputs.pixels.read_bytes()).hexdigest(),
-        hashlib.sha256(b"weights").hexdigest(),
-    )
-    assert train_key(inputs) == before[:20]
+def test_what_a_training_never_sees_is_not_in_its_key(inputs: Inputs) -> None:
+    """Labels and pixels of test, and another cohort, wherever its images stand."""
+    key = train_key(inputs)
+    relabelled = inputs.split.assign(dx=["nv", "mel", "bcc"])
+    assert train_key(change(inputs, split=relabelled)) == key
+    clinic = pd.DataFrame({"image_id": ["0"], "dx": ["df"], "split": ["external"]})
+    for order in ([clinic, inputs.split], [inputs.split, clinic]):
+        table = pd.concat(order, ignore_index=True)
+        images = [np.full((2, 2, 3), 9 * (part in ("test", "external")), np.uint8) for part in table["split"]]
+        np.save(inputs.pixels, np.stack(images))
+        assert train_key(change(inputs, split=table)) == key
+
+
+@pytest.mark.parametrize(("row", "counts"), [(0, True), (1, True), (2, False)])
+def test_the_pixels_of_train_and_val_are_in_the_key(inputs: Inputs, row: int, counts: bool) -> None:
+    key, images = train_key(inputs), np.load(inputs.pixels)
+    images[row, 0, 0, 0] = 1
+    np.save(inputs.pixels, images)
+    assert (train_key(inputs) != key) is counts
 
 
 def test_the_key_changes_with_the_metadata_that_are_used(inputs: Inputs) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import drawn_results
+import numpy as np
 import pytest
 
+from lesionbench.core import files
 from lesionbench.core.tasks import CLASSES
 from lesionbench.report import inputs
 
@@ -75,7 +78,7 @@ def render(
         for name, content in made.items():
             write(tmp_path / "metrics" / f"{name}.json", json.dumps(content, allow_nan=False))
         for name in inputs.figure_paths(list(CLASSES), backbones, True):
-            write(tmp_path / "reports" / name, f"<svg>{name}</svg>")
+            draw(tmp_path / "reports" / name)
         for task in CLASSES:
             write(tmp_path / "reports" / "compare" / task / "thresholds.csv", THRESHOLDS)
         write(tmp_path / "docs" / "latency.csv", (root / "docs" / "latency.csv").read_text(encoding="utf-8"))
@@ -86,6 +89,14 @@ def render(
         return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
 
     return run
+
+
+def draw(path: Path) -> None:
+    """A made-up figure, unless a test has drawn one."""
+    if path.suffix == ".png":
+        files.write_bytes(path, cv2.imencode(".png", np.full((8, 8, 3), 10 * len(path.name), np.uint8))[1].tobytes())
+    elif not path.exists():
+        write(path, f"<svg>{path}</svg>")
 
 
 def write(path: Path, text: str) -> None:

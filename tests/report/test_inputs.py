@@ -4,8 +4,10 @@ import base64
 from pathlib import Path
 
 import drawn_results
+import numpy as np
 import pytest
 
+from lesionbench import images
 from lesionbench.core import files
 from lesionbench.report import inputs
 
@@ -65,3 +67,16 @@ def test_one_backbone_has_no_ensemble(tmp_path: Path) -> None:
         files.write_json(tmp_path / f"{name}.json", found)
     found = inputs.read_tasks(tmp_path, ["melanoma"], ["resnet50"])["melanoma"]
     assert list(found["scores"]) == list(found["members"]) == ["resnet50"]
+
+
+def test_a_png_is_shown_as_webp_and_others_as_they_are(tmp_path: Path) -> None:
+    """The picture stays, within what WebP loses; of an SVG every byte."""
+    image = np.linspace([0, 50, 100], [200, 150, 250], 64).astype(np.uint8)[None].repeat(32, axis=0)
+    (tmp_path / "a.png").write_bytes(images.encode(".png", image))
+    (tmp_path / "a.svg").write_bytes(b"<svg/>")
+    kind, data = inputs.data_uri(tmp_path / "a.png").split(",")
+    (tmp_path / "a.webp").write_bytes(base64.b64decode(data))
+    assert kind == "data:image/webp;base64"
+    assert np.abs(images.read_rgb(tmp_path / "a.webp").astype(int) - image).mean() < 4
+    assert inputs.data_uri(tmp_path / "a.svg") == "data:image/svg+xml;base64,PHN2Zy8+"
+    assert inputs.data_uri(tmp_path / "a.webp") == f"{kind},{data}"

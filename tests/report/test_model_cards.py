@@ -82,7 +82,12 @@ def test_the_code_of_a_card_gives_the_calibrated_probabilities(
     made: Made, render: Render, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Run as it stands, beside a model file of the name and an image."""
-    made["evaluate/melanoma/resnet50"] |= {"temperature": 2.0, "biases": {"non_melanoma": -1.5, "melanoma": 1.5}}
+    line = {"melanoma_intercept": 1.0, "melanoma_slope": 0.5}
+    made["evaluate/melanoma/resnet50"] |= {
+        "temperature": 2.0,
+        "biases": {"non_melanoma": -1.5, "melanoma": 1.5},
+        **line,
+    }
     render(made)
     code = re.search(r"```python\n(.*?)```", card("melanoma").text, flags=re.DOTALL)
     assert code
@@ -98,5 +103,5 @@ def test_the_code_of_a_card_gives_the_calibrated_probabilities(
     cv2.imwrite("image.jpg", np.full((45, 60, 3), 128, np.uint8))
     capsys.readouterr()
     exec(code[1], {})
-    # Logits of 0 and biases of 1.5 either way: p is 1 / (1 + exp(-3)).
-    assert capsys.readouterr().out.strip() == "{'non_melanoma': 0.047, 'melanoma': 0.953}"
+    # Logits of 0 and biases of 1.5 either way: the log-odds are 3, and the line makes 1 + 3 / 2 of them.
+    assert capsys.readouterr().out.strip() == "{'non_melanoma': 0.076, 'melanoma': 0.924}"

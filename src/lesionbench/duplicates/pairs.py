@@ -107,4 +107,4 @@ def draw(table: pd.DataFrame, paths: pd.Series, size: int = 150) -> Figure:
 
 
 def _told(score: float) -> str:
-    return "not found" if pd.isna(score) else f"score {score:.3f}"
+    return "not found" if pd.isna(score) else f"score {score:.2f}"

@@ -234,8 +234,8 @@ def verify(path_a: str, path_b: str, a: Features, b: Features, mirrored: bool) -
         mirrored: compare with the first image mirrored.
 
     Returns:
-        0 to 1: correlation * n / (n + TOO_FEW) for n agreeing features, times NEIGHBOURLY for two neighbours. 0 if n is
-        below FEWEST.
+        0 to 1, in two digits: correlation * n / (n + TOO_FEW) for n agreeing features, times NEIGHBOURLY for two
+        neighbours. 0 if n is below FEWEST.
     """
     agreeing, transform = align(mirror(a) if mirrored else a, b)
     if transform is None or agreeing < FEWEST:
@@ -246,7 +246,15 @@ def verify(path_a: str, path_b: str, a: Features, b: Features, mirrored: bool) -
     score = max(correlate(grey_a, grey_b, transform), 0.0) * agreeing / (agreeing + TOO_FEW)
     back = cv2.invertAffineTransform(transform)
     apart = max(_moved(grey_a, grey_b, transform), _moved(grey_b, grey_a, back)) > CENTRED * SIDE
-    return round(score * NEIGHBOURLY if apart else score, 4)
+    return two_digits(score * NEIGHBOURLY if apart else score)
+
+
+def two_digits(score: float) -> float:
+    """Cut `score` off after two digits, as further ones differ between CPUs: SIFT is computed in float32.
+
+    It is not rounded up, so that a pair that shows 0.4 has reached it.
+    """
+    return int(100 * score + 1e-9) / 100
 
 
 def _moved(a: np.ndarray, b: np.ndarray, transform: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from scipy import stats
 from lesionbench.core.errors import UserError
 from lesionbench.core.tasks import CLASSES, labels, numbers
 from lesionbench.evidence import metrics, predictions
-from lesionbench.evidence.calibration import bounded_log
+from lesionbench.evidence.calibration import Calibration, bounded_log
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.names import HEADLINE
 from lesionbench.evidence.predictions import IDS, probabilities
@@ -140,7 +140,7 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def ensemble(tables: Mapping[str, pd.DataFrame], task: str) -> tuple[pd.DataFrame, float, dict[str, float]]:
+def ensemble(tables: Mapping[str, pd.DataFrame], task: str) -> tuple[pd.DataFrame, Calibration]:
     """The mean of the backbones' calibrated probabilities, calibrated on val once more: a mean is too unsure.
 
     Args:
@@ -148,7 +148,7 @@ def ensemble(tables: Mapping[str, pd.DataFrame], task: str) -> tuple[pd.DataFram
         task: a key of tasks.CLASSES.
 
     Returns:
-        As predictions.calibrate: predictions, whose logits are the log of the mean; temperature; class → bias.
+        As predictions.calibrate: predictions, whose logits are the log of the mean, and the calibration.
     """
     mean = np.mean([probabilities(table, CLASSES[task]) for table in tables.values()], axis=0)
     first = next(iter(tables.values()))

@@ -41,35 +41,54 @@ def _one_against_rest(table: pd.DataFrame, classes: Sequence[str]) -> list[tuple
 
 
 def roc_curves(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
-    """ROC curve of each backbone: columns backbone, fpr, tpr; of class 1 if there are two, else the macro average."""
+    """ROC curve of each backbone; of class 1 if there are two, else the macro average.
+
+    Columns backbone, fpr, tpr and threshold: the lowest probability of class 1 to call at that has no more false
+    positives. It is NaN where nothing is called, and in the macro average, which has none.
+    """
     from sklearn.metrics import roc_curve
 
     grid = np.linspace(0, 1, CURVE_POINTS)
     rows = []
     for backbone, table in tables.items():
-        curves = [roc_curve(positive, p) for p, positive in _one_against_rest(table, classes)]
-        tpr = np.mean([np.interp(grid, fpr, tpr) for fpr, tpr, _ in curves], axis=0) if curves else []
-        rows += [(backbone, x, y) for x, y in zip(grid, np.append(0, tpr[1:]), strict=True)] if curves else []
-    return pd.DataFrame(rows, columns=["backbone", "fpr", "tpr"]).round(6)
+        one = _one_against_rest(table, classes)
+        curves = [roc_curve(positive, p, drop_intermediate=False) for p, positive in one]
+        if not curves:
+            continue
+        tpr = np.mean([np.interp(grid, fpr, tpr) for fpr, tpr, _ in curves], axis=0)
+        tpr[0] = 0
+        fpr, _, thresholds = curves[0]
+        at = thresholds[np.searchsorted(fpr, grid + 1e-9, side="right") - 1] if len(classes) == 2 else np.nan
+        rows.append(pd.DataFrame({"backbone": backbone, "fpr": grid, "tpr": tpr, "threshold": at}))
+    return _joined(rows, ["backbone", "fpr", "tpr", "threshold"])
 
 
 def precision_recall_curves(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
-    """Precision at each recall: columns backbone, recall, precision. Classes are averaged as in roc_curves.
+    """Precision at each recall: columns backbone, recall, precision, threshold. Classes are averaged as in roc_curves.
 
-    Precision at recall r is taken at the highest threshold that reaches r, without interpolation.
+    Precision at recall r is taken at the highest threshold that reaches r, without interpolation; NaN as in roc_curves.
     """
     from sklearn.metrics import precision_recall_curve
 
     grid = np.linspace(0, 1, CURVE_POINTS)[1:]
     rows = []
     for backbone, table in tables.items():
-        at_recall = []
+        precisions, at = [], np.full(len(grid), np.nan)
         for p, positive in _one_against_rest(table, classes):
-            precision, recall, _ = precision_recall_curve(positive, p)
-            at_recall.append(precision[::-1][np.searchsorted(recall[::-1], grid - 1e-9)])
-        if at_recall:
-            rows += [(backbone, x, y) for x, y in zip(grid, np.mean(at_recall, axis=0), strict=True)]
-    return pd.DataFrame(rows, columns=["backbone", "recall", "precision"]).round(6)
+            precision, recall, thresholds = precision_recall_curve(positive, p)
+            reached = np.searchsorted(recall[::-1], grid - 1e-9)
+            precisions.append(precision[::-1][reached])
+            if len(classes) == 2:
+                at = thresholds[::-1][reached - 1]
+        if precisions:
+            mean = np.mean(precisions, axis=0)
+            rows.append(pd.DataFrame({"backbone": backbone, "recall": grid, "precision": mean, "threshold": at}))
+    return _joined(rows, ["backbone", "recall", "precision", "threshold"])
+
+
+def _joined(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    empty = pd.DataFrame(columns=list(columns))
+    return pd.concat(tables, ignore_index=True).round(6).replace(np.inf, np.nan) if tables else empty
 
 
 def confusion(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
@@ -163,7 +182,8 @@ def draw_lines(table: pd.DataFrame, x: str, y: str, title: str, names: Mapping[s
     if diagonal:
         ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
     for backbone, line in table.groupby("backbone", sort=False):
-        ax.plot(line[x], line[y], label=names[str(backbone)])
+        (drawn,) = ax.plot(line[x], line[y], label=names[str(backbone)])
+        figures.tell(drawn, "call from", list(line["threshold"]))
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y], title=title, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     ax.legend(fontsize=8)
     return figure
@@ -231,7 +251,7 @@ def draw_confusion(table: pd.DataFrame, classes: Sequence[str], title: str) -> F
         ax.grid(visible=False)
     for ax in axes[len(backbones) :]:
         figures.blank(ax)
-    figure.suptitle(title, fontsize=10, fontweight="bold")
+    figure.suptitle(title, fontsize=10, fontweight="bold", wrap=True)
     return figure
 
 

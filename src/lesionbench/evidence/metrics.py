@@ -166,11 +166,11 @@ def _number(values: np.ndarray) -> float | None:
 
 
 def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One row a lesion: calibrated probabilities of its images' mean logit, label, and where its first image stands.
+    """One row a lesion: the geometric mean of its images' probabilities, label, and where its first image stands.
 
-    The mean of log p is that of logits / T + b but for a constant, so softmax of it is what the mean logit's
-    calibration gives. A p below calibration.LEAST counts as that. Temperature and biases were found on images, so p is
-    calibrated to the class shares of images; no calibration by lesion is made.
+    The means are scaled to the sum 1. Where temperature and biases alone calibrate, they are what the mean logit's
+    calibration gives, as the mean of log p is that of logits / T + b but for a constant. A p below calibration.LEAST
+    counts as that. p is calibrated to the class shares of images; no calibration by lesion is made.
 
     Args:
         p: calibrated probabilities, float (n, classes).

@@ -57,8 +57,8 @@ def shown_parts(table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
     return [each for each in parts(table) if each[1] in (shown(table), "external")]
 
 
-def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, float, dict[str, float]]:
-    """Calibrate logits with one temperature and a bias for each class, fitted on the validation split.
+def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.DataFrame, calibration.Calibration]:
+    """Calibrate logits, as calibration.calibrate does, on the validation split.
 
     Args:
         rows: n rows with the columns of data/split.csv, or with IDS; some of split val.
@@ -66,7 +66,7 @@ def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.Dat
         task: a key of tasks.CLASSES.
 
     Returns:
-        The table of predictions (columns IDS, logit_<class>, p_<class>), the temperature, and class → bias.
+        The table of predictions (columns IDS, logit_<class>, p_<class>), and the calibration.
     """
     classes = tasks.classes_of(task)
     rows = rows.reset_index(drop=True)
@@ -74,11 +74,11 @@ def calibrate(rows: pd.DataFrame, logits: np.ndarray, task: str) -> tuple[pd.Dat
         rows = rows.assign(label=tasks.labels(rows["dx"], task).to_numpy())
     logits = logits.round(5)  # rounded first, so that the written table gives the same scores
     labels, val = tasks.numbers(rows["label"], classes), rows["split"].eq("val").to_numpy()
-    temperature, biases = calibration.fit(logits[val], labels[val])
-    p = calibration.probabilities(logits, temperature, biases).round(8)
+    fitted = calibration.calibrate(logits[val], labels[val], tasks.melanoma_column(classes))
+    p = fitted.probabilities(logits).round(8)
     columns = {f"logit_{name}": logits[:, c] for c, name in enumerate(classes)}
     columns |= {f"p_{name}": p[:, c] for c, name in enumerate(classes)}
-    return rows[IDS].assign(**columns), temperature, dict(zip(classes, biases.tolist(), strict=True))
+    return rows[IDS].assign(**columns), fitted
 
 
 def probabilities(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:

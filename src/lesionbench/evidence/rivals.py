@@ -9,7 +9,7 @@ import pandas as pd
 from lesionbench.core.metadata import INPUTS
 from lesionbench.core.tasks import classes_of, labels, melanoma_column, numbers
 from lesionbench.evidence import compare, metrics, predictions
-from lesionbench.evidence.calibration import bounded_log
+from lesionbench.evidence.calibration import Calibration, bounded_log
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.ranks import weighted_roc_auc
 from lesionbench.networks import coding
@@ -29,11 +29,10 @@ GAINED = ("roc_auc", "melanoma_roc_auc", "balanced_accuracy", "log_loss_skill")
 
 
 class Rival(NamedTuple):
-    """A trivial predictor's calibrated predictions, the temperature and the class → bias of its calibration."""
+    """A trivial predictor's calibrated predictions, and its calibration."""
 
     table: pd.DataFrame
-    temperature: float
-    biases: dict[str, float]
+    calibration: Calibration
 
 
 def models() -> dict[str, "ClassifierMixin"]:
@@ -235,7 +234,7 @@ def against(
     scores = {
         name: {
             **predictions.evaluate(rival.table, task, section, seed, free_test=free_test, lesion=lesion),
-            **{"leaky": leaky, "temperature": rival.temperature, "biases": rival.biases},
+            **{"leaky": leaky, **rival.calibration.told(classes)},
         }
         for name, rival in made.items()
     }

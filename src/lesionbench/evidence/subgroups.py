@@ -97,15 +97,16 @@ def compare(
     Args:
         tables: backbone, ensemble or rival → predictions of one part of the images, with decisions.
         chosen: one of them.
-        evaluation: its evaluation, with the operating points of val; the first of them counts.
+        evaluation: its evaluation, with the operating points of val; the most sensitive one, the recommended, counts.
         known: result of `describe`, of the same images.
         task, lesion, draws: as of `evaluate`.
     """
-    points = evaluation["val"]["operating_points"]
+    points = evaluation["val"]["operating_points"].items()
+    thresholds = {float(name.removeprefix("sensitivity_")): point["threshold"] for name, point in points}
     found: dict[str, Any] = {"backbone": chosen}
-    if points:
-        name, point = next(iter(points.items()))
-        found |= {"wanted": float(name.removeprefix("sensitivity_")), "threshold": point["threshold"]}
+    if thresholds:
+        wanted = max(thresholds)
+        found |= {"wanted": wanted, "threshold": thresholds[wanted]}
     scores = evaluate(tables[chosen], known, task, lesion, found.get("threshold"), draws)
     within = within_source(tables, known["source"].to_numpy(), task, draws)
     return {**found, "fewest": MIN_LESIONS, **scores, "within_source": within}

@@ -1,4 +1,4 @@
-"""Packed images as a PyTorch dataset. Every random draw is fixed by (seed, epoch, image)."""
+"""Packed images as a PyTorch dataset. Every random draw is fixed by (seed, epoch, the image's place among them)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +84,7 @@ class PackedImages(Dataset):
             if self.transforms is not None:
                 from lesionbench.learn.augment import augment_image
 
-                image = augment_image(self.transforms, image, self.seed, epoch, int(self.rows[i]))
+                image = augment_image(self.transforms, image, self.seed, epoch, i)
             place[:] = image
         return batch, targets, *known
 
@@ -92,7 +92,7 @@ class PackedImages(Dataset):
         assert self.known is not None
         if self.hidden_by is None:
             return self.known[i]
-        return coding.drop(self.known[i], self.hidden_by, self.seed, epoch, int(self.rows[i]))
+        return coding.drop(self.known[i], self.hidden_by, self.seed, epoch, i)
 
     def __getitem__(self, epoch_and_i: tuple[int, int]) -> tuple[torch.Tensor, int]:
         images, targets, *_ = self.__getitems__([epoch_and_i])

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from lesionbench.core import cache
@@ -38,6 +39,7 @@ MADE_WITH = (
 )
 # Bytes. The limit holds about a hundred ResNet-50 models, less than the images and arrays of one real run.
 KEPT = 10 * 2**30
+SEEN = ("train", "val")  # the splits that a training reads
 MACHINE = ("workers", "overrides")  # keys of section train that cannot change the weights
 
 
@@ -75,18 +77,30 @@ class Inputs:
 def train_key(inputs: Inputs) -> str:
     """The key of a training: 20 hex digits of a hash of its inputs and of its code (comments excluded).
 
-    On one machine and with the same package versions, trainings with the same key give the same model.
+    On one machine and with the same package versions, trainings with the same key give the same model, but for last
+    digits where another number of processes shares the work. Of the images, those of train and val count. So another
+    external cohort, or a corrected diagnosis in test, trains nothing again.
     """
-    weights = Path(inputs.train.weights)
+    weights, seen = Path(inputs.train.weights), inputs.split["split"].isin(SEEN)
+    columns = ["image_id", "dx", "split", *inputs.train.metadata]
     return cache.key(
         CACHED,
         (),
         inputs.settings,
         inputs.policy,
-        inputs.split.reindex(columns=["image_id", "dx", "split", *inputs.train.metadata]).to_csv(index=False),
-        sha256(inputs.pixels),
+        inputs.split[seen].reindex(columns=columns).to_csv(index=False),
+        _content(inputs.pixels, np.flatnonzero(seen)),
         sha256(weights) if weights.is_file() else "",
     )[:20]
+
+
+def _content(pixels: Path, rows: np.ndarray) -> str:
+    """SHA-256 of these images, in hex, and the shape of one."""
+    images = np.load(pixels, mmap_mode="r")
+    digest = hashlib.sha256(str(images.shape[1:]).encode())
+    for start in range(0, len(rows), 256):  # images at a time, so that memory stays flat
+        digest.update(images[rows[start : start + 256]].tobytes())
+    return digest.hexdigest()
 
 
 def entry(key: str) -> Path:

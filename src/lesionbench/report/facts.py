@@ -124,7 +124,8 @@ def _training(tasks: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, 
         if saw
         else "The networks see the image alone, so a missing value changes no prediction.",
         "prediction": (
-            "Logits are divided by a temperature and get a bias for each class, both fitted on the validation split. "
+            "Logits are divided by a temperature and get a bias for each class. Of seven, a line then moves the "
+            "log-odds of melanoma. All are fitted on the validation split. "
             f"What comes out is a probability of each class. Views of an image: {values['evaluate.views']}."
         ),
         "rule": rule,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lesionbench import results
+import cv2
+
+from lesionbench import images, results
 from lesionbench.evidence.names import ENSEMBLE
 
 STAGES: dict[str, type[results.Section]] = {
@@ -25,7 +27,7 @@ COMPARE = (
     *("roc", "precision_recall", "calibration", "confusion", "learning"),
     *("decision_curves", "subgroups", "refusal"),
 )
-MIME = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+MIME = {".svg": "image/svg+xml", ".png": "image/webp", ".webp": "image/webp"}
 
 
 def read_found(metrics: Path) -> dict[str, Any]:
@@ -89,8 +91,12 @@ def read_figures(reports: Path, paths: Sequence[str]) -> dict[str, str]:
 
 
 def data_uri(path: Path) -> str:
-    """The image file at `path`, of a kind in MIME, as a data: URI."""
-    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    """The image file at `path`, of a kind in MIME, as a data: URI; a PNG as WebP, a sixth of the size."""
+    if path.suffix == ".png":
+        data = images.encode(".webp", images.read_rgb(path), [cv2.IMWRITE_WEBP_QUALITY, 85])
+    else:
+        data = path.read_bytes()
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(data).decode()}"
 
 
 def read_leak(path: Path) -> list[dict[str, Any]]:

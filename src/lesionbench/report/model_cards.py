@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lesionbench.core import templates
+from lesionbench.core.tasks import melanoma_column
 from lesionbench.evidence.names import METRICS, SKILLS, TASKS
 from lesionbench.report import checklists, claims, sentences
 from lesionbench.report.formats import interval, number
@@ -48,8 +49,7 @@ def render(page: Mapping[str, Any], facts: Mapping[str, str], task: str, backbon
             task=task,
             backbone=backbone,
             classes=list(found["biases"]),
-            temperature=round(found["temperature"], 5),
-            biases=[round(bias, 5) for bias in found["biases"].values()],
+            calibration=_calibration(found),
             values={f"{part.name}.{key}": value for part in page["parameters"] for key, value, _ in part.rows},
             metadata=run.get("metadata", []),
             facts={"origin": "", **facts},
@@ -66,6 +66,13 @@ def render(page: Mapping[str, Any], facts: Mapping[str, str], task: str, backbon
             },
         )
     )
+
+
+def _calibration(found: Mapping[str, Any]) -> list[Any]:
+    """The arguments of calibration.Calibration, to 5 decimals."""
+    biases = tuple(round(bias, 5) for bias in found["biases"].values())
+    line = [round(found[f"melanoma_{name}"], 5) for name in ("intercept", "slope")]
+    return [round(found["temperature"], 5), biases, melanoma_column([*found["biases"]]), *line]
 
 
 def header(task: str, backbone: str, dataset: str, leaky: bool, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from lesionbench.report import (
     claims,
     elsewhere,
     formats,
+    questions,
     recommendation,
     rivals,
     sentences,
     subgroups,
     summary,
+    tables,
 )
 from lesionbench.report.parameters import Section
 
@@ -48,6 +50,7 @@ SECTIONS = {
     "checklists": "Checklists",
     "methods": "How it was made",
 }
+SCRIPTS = ("slider.js", "tables.js", "curves.js")
 BY_LESION = tuple(name for name in results.LesionScores.model_fields if name in METRICS)
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "opencv-python-headless"),
@@ -91,7 +94,8 @@ def render(page: Page) -> str:
     """The page as HTML that needs no network and no other file; text from data and parameters stays text."""
     index, split = page["found"]["index"], page["found"]["split"]
     # As it will stand on the page, or the browser will not run it: its hash would be another one.
-    script = BLANK_LINES.sub("\n", (HTML / "slider.js").read_text(encoding="utf-8"))
+    code = "".join((HTML / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = BLANK_LINES.sub("\n", code)
     html = (
         _environment()
         .get_template("page.j2")
@@ -119,6 +123,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["number"] = formats.number
+    environment.filters["slug"] = tables.slug
     environment.globals |= {
         "SECTIONS": SECTIONS,
         "ENSEMBLE": ENSEMBLE,
@@ -135,6 +140,7 @@ def _environment() -> jinja2.Environment:
         "say": sentences,
         "claim": claims,
         "advise": recommendation,
+        "ask": questions,
         "rival": rivals,
         "subgroup": subgroups,
         "elsewhere": elsewhere,

@@ -149,6 +149,8 @@ class Evaluated(Parts):
     biases: Annotated[dict[str, float], keys(*CLASSES.values())] = fact(
         "class → what is added to its logit (-20 to 20)"
     )
+    melanoma_intercept: float = number("what is added to logit p(melanoma) at last; 0 with two classes", -10, 10)
+    melanoma_slope: float = number("by what logit p(melanoma) is multiplied before; 1 with two classes", 0.1, 8)
 
 
 METRICS = tuple(

@@ -14,7 +14,7 @@ import pandas as pd
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import whole_folder, write_bytes, write_csv
 from lesionbench.core.tasks import DIAGNOSES
-from lesionbench.sources.phantom_lesions import COLS, ROWS, draw_lesion, ramp
+from lesionbench.sources.phantom_lesions import COLS, ROWS, blur, draw_lesion, ramp
 
 EXTERNAL_COHORT = "phantom_external"
 WIDTH, HEIGHT = 300, 225  # Pixels of an image.
@@ -43,7 +43,7 @@ EXTERNAL_CAMERA: Camera = ((0.93, 0.95, 0.84), 0.7, 0.015, 0.15)
 
 
 def draw_dataset(folder: Path, lesions: int, seed: int) -> None:
-    """Write the phantom into `folder`; the same (lesions, seed) gives the same bytes on one machine.
+    """Write the phantom into `folder`; the same (lesions, seed) gives the same bytes on every x86 CPU.
 
     Files: metadata.csv, duplicate_pairs.csv, images/*.jpg (RGB, 300 x 225), external/phantom_external/labels.csv and
     external/phantom_external/images/*.jpg. Masks: masks/*_segmentation.png and hair_masks/*.png (0 or 255, same size).
@@ -130,7 +130,7 @@ def photograph(
     """Photograph a drawn lesion: turned, shifted, lit and overgrown with hair anew.
 
     Args:
-        skin: RGB float32 (272, 352, 3), about 0 to 1, as from draw_lesion.
+        skin: RGB float64 (272, 352, 3), about 0 to 1, as from draw_lesion.
         mask: uint8 (272, 352), 0 or 255.
         camera: one of CAMERAS, or EXTERNAL_CAMERA.
         rng: decides this image.
@@ -139,26 +139,26 @@ def photograph(
         The image, RGB uint8 (225, 300, 3), and two masks, uint8 (225, 300), 0 or 255. The first mask is the lesion.
         The second has the pixels that hairs changed by more than about 8 of 255 grey levels in a channel.
     """
-    cast, blur, noise, vignette = camera
+    cast, sigma, noise, vignette = camera
     warp = cv2.getRotationMatrix2D((COLS / 2, ROWS / 2), rng.uniform(-12, 12), rng.uniform(0.9, 1.1))
     shift = np.array([WIDTH - COLS, HEIGHT - ROWS]) / 2 + rng.uniform((-14, -10), (14, 10))
     warp = warp + np.column_stack([np.zeros((2, 2)), shift])
     image = cv2.warpAffine(skin, warp, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT_101)
     mask = cv2.warpAffine(mask, warp, (WIDTH, HEIGHT), flags=cv2.INTER_NEAREST)
-    image = cv2.GaussianBlur(image, (0, 0), blur)
+    image = blur(image, sigma)
     bare = image
     if rng.random() < 0.55:
         cover, colour = _hairs(rng)
-        cover = cv2.GaussianBlur(cover, (0, 0), blur)[..., None]
+        cover = blur(cover, sigma)[..., None]
         image = image + cover * (colour - image)
-    x, y = np.linspace(-1, 1, WIDTH, dtype=np.float32), np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
-    slopes = rng.uniform(-0.07, 0.07, 2).astype(np.float32)
-    light = np.float32(rng.uniform(0.9, 1.08)) * (1 + slopes[0] * x + slopes[1] * y - 0.05 * (x**2 + y**2))
+    x, y = np.linspace(-1, 1, WIDTH), np.linspace(-1, 1, HEIGHT)[:, None]
+    slopes = rng.uniform(-0.07, 0.07, 2)
+    light = rng.uniform(0.9, 1.08) * (1 + slopes[0] * x + slopes[1] * y - 0.05 * (x**2 + y**2))
     if rng.random() < vignette:
         from_centre = np.hypot(x * WIDTH / 2, y * HEIGHT / 2)
         light *= 1 - 0.95 * ramp(from_centre, *(rng.uniform(142, 172) + np.array([0, 9])))
-    tint = (np.array(cast) * rng.uniform(0.98, 1.02, 3)).astype(np.float32)
-    grain = noise * rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
+    tint = np.array(cast) * rng.uniform(0.98, 1.02, 3)
+    grain = noise * rng.standard_normal((HEIGHT, WIDTH, 1))
     red, green, blue = cv2.split(cv2.absdiff(image, bare))
     hair = cv2.max(cv2.max(red, green), blue) * light > 8 / 255
     image = cv2.convertScaleAbs(np.maximum(image * light[..., None] * tint + grain, 0), alpha=255)
@@ -166,10 +166,10 @@ def photograph(
 
 
 def _hairs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw hairs: the share of each pixel that they cover, float32 (225, 300), and their colour, RGB float32 0 to 1."""
+    """Draw hairs: the share of each pixel that they cover, float64 (225, 300), and their colour, RGB float64 0 to 1."""
     cover = np.zeros((HEIGHT, WIDTH), np.uint8)
     colours = [(0.07, 0.05, 0.05), (0.25, 0.15, 0.10), (0.85, 0.80, 0.68)]
-    colour = np.array(colours[rng.choice(3, p=[0.55, 0.32, 0.13])], np.float32)
+    colour = np.array(colours[rng.choice(3, p=[0.55, 0.32, 0.13])])
     t = np.linspace(0, 1, 24)[:, None]
     comb = rng.uniform(0, np.pi)
     for _ in range(rng.integers(3, 26)):
@@ -182,7 +182,7 @@ def _hairs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         thick = int(rng.choice([1, 2], p=[0.65, 0.35]))
         points = np.round(curve * 16).astype(np.int32)
         cv2.polylines(cover, [points], False, int(rng.integers(170, 250)), thick, cv2.LINE_AA, shift=4)
-    return cover.astype(np.float32) / 255, colour
+    return cover / 255, colour
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:

@@ -1,6 +1,10 @@
 """Draw one lesion of each of the seven kinds as a map of pigments over skin.
 
 What absorbs light (melanin, blood, ...) is drawn as amounts; what each amount absorbs gives the colour.
+
+The drawings are the same bytes on every x86 CPU. OpenCV and NumPy compute in float32 with whatever instructions a CPU
+has, and round differently. So all maps are float64, whose last bits vanish in 16-bit steps (`blur`), and blurs are done
+in integers.
 """
 
 import cv2
@@ -8,14 +12,14 @@ import numpy as np
 
 # Pixels. The canvas is larger than a photograph, so that a shifted or turned re-take shows drawn skin at its rim.
 ROWS, COLS = 272, 352
-_y, _x = np.mgrid[:ROWS, :COLS].astype(np.float32)
-RADIUS, _degrees = cv2.cartToPolar(_x - COLS / 2, _y - ROWS / 2, angleInDegrees=True)
-DEGREE = _degrees.astype(np.int32) % 360
+_y, _x = np.mgrid[:ROWS, :COLS] - np.array([ROWS, COLS])[:, None, None] / 2
+RADIUS = np.hypot(_x, _y)
+DEGREE = np.rint(np.rad2deg(np.arctan2(_y, _x))).astype(int) % 360  # no pixel lies on the edge of a degree
 
 # Optical density (natural logarithm) in red, green and blue of one unit of each pigment.
 PIGMENTS = ("melanin", "blood", "veil", "keratin")
-ABSORPTION = np.array([(0.36, 0.66, 0.88), (0.13, 0.78, 0.52), (0.75, 0.52, 0.30), (0.06, 0.22, 0.62)], np.float32)
-WHITE = np.array((0.96, 0.92, 0.90), np.float32)
+ABSORPTION = np.array([(0.36, 0.66, 0.88), (0.13, 0.78, 0.52), (0.75, 0.52, 0.30), (0.06, 0.22, 0.62)])
+WHITE = np.array((0.96, 0.92, 0.90))
 
 # The kind that a share of the lesions of a kind look like. Some melanomas and nevi cannot be told apart by looks, so a
 # good network is right in most cases and never in all, as on real images.
@@ -29,34 +33,40 @@ def draw_lesion(dx: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     """Draw a lesion of the kind `dx` on skin.
 
     Returns:
-        The skin, RGB float32 (272, 352, 3), about 0 to 1, and the lesion's mask, uint8 (272, 352), 0 or 255.
+        The skin, RGB float64 (272, 352, 3), about 0 to 1, and the lesion's mask, uint8 (272, 352), 0 or 255.
     """
     twin, share = TWINS.get(dx, (dx, 0.0))
     depth, pigments = KINDS[twin if rng.random() < share else dx](rng)
-    none = np.zeros((ROWS, COLS), np.float32)
+    none = np.zeros((ROWS, COLS))
     amounts = [np.maximum(pigments.get(name, none), 0) for name in (*PIGMENTS, "white")]
     melanin, blood, veil, keratin, white = amounts
     fine = 0.03 * _noise(rng, 3)
-    melanin += np.float32(rng.uniform(0.05, 0.2)) + 0.05 * _noise(rng, 40) + 0.03 * _noise(rng, 12) + fine
-    blood += np.float32(rng.uniform(0.2, 0.35)) + 0.06 * _noise(rng, 30) + 0.04 * _noise(rng, 9) - fine
+    melanin += rng.uniform(0.05, 0.2) + 0.05 * _noise(rng, 40) + 0.03 * _noise(rng, 12) + fine
+    blood += rng.uniform(0.2, 0.35) + 0.06 * _noise(rng, 30) + 0.04 * _noise(rng, 9) - fine
     density = cv2.transform(cv2.merge([melanin, blood, veil, keratin]), ABSORPTION.T)
-    image = np.float32(0.97) * cv2.exp(-density)
+    image = 0.97 * np.exp(-density)
     image += np.minimum(white, 1)[..., None] * (WHITE - image)
     return image, (depth > 0).astype(np.uint8) * 255
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur `image`, values 0 to 1 (others are clipped), by a Gaussian of `sigma` pixels, in steps of 1 / 65535."""
+    steps = np.rint(65535 * np.clip(image, 0, 1)).astype(np.uint16)
+    return cv2.GaussianBlur(steps, (0, 0), sigma) / 65535
 
 
 def _noise(rng: np.random.Generator, cell: int) -> np.ndarray:
     """Smooth noise with bumps of `cell` pixels, mean 0 and standard deviation near 0.8.
 
-    This map and all that follow are float32 (272, 352).
+    This map and all that follow are float64 (272, 352).
     """
-    grid = rng.standard_normal((ROWS // cell + 3, COLS // cell + 3), dtype=np.float32)
+    grid = rng.standard_normal((ROWS // cell + 3, COLS // cell + 3))
     return cv2.resize(grid, (COLS, ROWS), interpolation=cv2.INTER_CUBIC)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Map `x` to 0 below `low`, to 1 above `high`, and to a straight line between; float32."""
-    return np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
+    """Map `x` to 0 below `low`, to 1 above `high`, and to a straight line between."""
+    return np.clip((x - low) / (high - low), 0, 1)
 
 
 def _shape(
@@ -70,7 +80,7 @@ def _shape(
     around = np.deg2rad(np.arange(360))
     wave, turn = 0.6 * rng.normal(size=6), rng.uniform(0, 2 * np.pi, 6)
     bends = sum(wave[k - 2] * (2 / k) ** 1.5 * np.cos(k * around + turn[k - 2]) for k in range(2, 8))
-    outline = radius * np.clip(1 + wobble * bends, 0.45, 1.55).astype(np.float32)
+    outline = radius * np.clip(1 + wobble * bends, 0.45, 1.55)
     depth = outline[DEGREE] - RADIUS + ragged * (_noise(rng, 14) + 0.5 * _noise(rng, 5))
     return depth, ramp(depth, *edge)
 
@@ -80,9 +90,9 @@ def _cells(rng: np.random.Generator, size: float) -> np.ndarray:
     rows, cols = np.mgrid[: int(ROWS / size) + 1, : int(COLS / size) + 1].reshape(2, -1)
     y = (rows + 0.5 + rng.uniform(-0.25, 0.25, rows.size)) * size
     x = (cols + 0.5 * (rows % 2) + 0.25 + rng.uniform(-0.25, 0.25, rows.size)) * size
-    empty = np.full((ROWS, COLS), 255, np.uint8)
+    empty = np.ones((ROWS, COLS), np.uint8)
     empty[np.clip(y, 0, ROWS - 1).astype(int), np.clip(x, 0, COLS - 1).astype(int)] = 0
-    return cv2.distanceTransform(empty, cv2.DIST_L2, 5) / np.float32(size)
+    return cv2.distanceTransform(empty, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(float) / size
 
 
 def _dots(rng: np.random.Generator, where: np.ndarray, count: int, low: float, high: float) -> np.ndarray:
@@ -92,7 +102,7 @@ def _dots(rng: np.random.Generator, where: np.ndarray, count: int, low: float, h
     for place in rng.choice(places, count) if places.size else ():
         y, x = divmod(int(place), COLS)
         cv2.circle(canvas, (16 * x, 16 * y), int(16 * rng.uniform(low, high)), 255, -1, cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(canvas, (0, 0), 0.9).astype(np.float32) / 255
+    return cv2.GaussianBlur(canvas, (0, 0), 0.9) / 255
 
 
 def _vessels(rng: np.random.Generator, radius: float, trunks: int) -> np.ndarray:
@@ -114,7 +124,7 @@ def _vessels(rng: np.random.Generator, radius: float, trunks: int) -> np.ndarray
             angle += rng.normal(0, 0.4)
         points = np.round(np.array(path) * 16).astype(np.int32)
         cv2.polylines(canvas, [points], False, 80 * thick, thick, cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(canvas, (0, 0), 0.7).astype(np.float32) / 255
+    return cv2.GaussianBlur(canvas, (0, 0), 0.7) / 255
 
 
 def _nv(rng: np.random.Generator) -> Drawing:
@@ -167,7 +177,7 @@ def _bcc(rng: np.random.Generator) -> Drawing:
     depth, inside = _shape(rng, radius, rng.uniform(0.1, 0.4), rng.uniform(2, 5), (-4, 8))
     vessels = ramp(depth, -12, 2) * _vessels(rng, radius, int(rng.integers(3, 7)))
     ulcer = inside * ramp(_noise(rng, 26), 0.9, 1.3) * (rng.random() < 0.67)
-    nests = cv2.GaussianBlur(_dots(rng, depth > 6, int(rng.integers(5, 14)), 5, 11), (0, 0), 2)
+    nests = blur(_dots(rng, depth > 6, int(rng.integers(5, 14)), 5, 11), 2)
     blood = inside * (rng.uniform(0.3, 0.8) + 0.12 * _noise(rng, 20)) + 1.3 * vessels + 1.6 * ulcer
     shine = inside * (rng.uniform(0.2, 0.4) + 0.4 * ramp(_noise(rng, 18), 0.8, 1.4))
     white = shine * (1 - vessels) * (1 - ulcer)

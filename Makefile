@@ -7,10 +7,10 @@ export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro verify real test lint format compare gather leak bench docs ui track lock clean
+.PHONY: help setup repro train-parallel verify real test lint format compare gather leak bench docs ui track lock clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: .venv/ready  ## make .venv with the pinned packages
 
@@ -37,6 +37,14 @@ endif
 	@touch $@
 
 repro: setup  ## rebuild everything that changed (ARGS="--force" for dvc repro's options)
+	$(BIN)/dvc repro $(ARGS)
+
+JOBS ?= 2
+# With NVIDIA's GPUs, each training has one for itself.
+SLOT := $(if $(shell command -v nvidia-smi),--process-slot-var=CUDA_VISIBLE_DEVICES)
+train-parallel: setup  ## the same, with JOBS=2 trainings at once
+	$(BIN)/dvc repro augment
+	$(BIN)/dvc stage list --name-only train | xargs -P $(JOBS) $(SLOT) -n 1 tools/repro_stage.sh
 	$(BIN)/dvc repro $(ARGS)
 
 verify: setup  ## tell whether the last run reproduced the committed results

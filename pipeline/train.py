@@ -14,7 +14,7 @@ def main(task: str, backbone: str) -> None:
     from pathlib import Path
 
     from lesionbench import params, results
-    from lesionbench.core import cache, errors, files, machine, meaning, root, tasks
+    from lesionbench.core import cache, distributed, errors, files, machine, meaning, root, tasks
     from lesionbench.learn import finished
     from lesionbench.networks import coding, packaged
     from lesionbench.tracking import names, pages, runs
@@ -34,8 +34,7 @@ def main(task: str, backbone: str) -> None:
     tracked = {**names.of_data(config), **inputs.settings, "leaky": config.leaky}
     cohort = tasks.trainable_cohort(split)
     data = pages.data_of(config, cohort, Path("data/split.csv"))
-    nodes = config.train.num_nodes
-    first = process.first_process(nodes)
+    first = distributed.first_process()
     # Here and not in the training, whose results are kept under a hash of its code.
     told = coding.check(split[split["split"].eq("train")], coding.coding(train.metadata))
     if told and first:
@@ -45,7 +44,7 @@ def main(task: str, backbone: str) -> None:
         runs.training_run(cohort, task, backbone, key, tracked, first, data) as run,
     ):
         # Of several processes, none may find in the cache what the others do not.
-        found = finished.restore(entry, model) if first and not process.launched(nodes) else None
+        found = finished.restore(entry, model) if distributed.launched() is None else None
         if found is None:
             from lesionbench.learn import training  # loads PyTorch
             from lesionbench.networks.backbones import try_out

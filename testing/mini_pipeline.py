@@ -59,7 +59,7 @@ def declared_stages() -> dict[str, dict]:
     text = (ROOT / "dvc.yaml").read_text()
     for name, value in {"item.task": TASK, "item.backbone": BACKBONE, "dataset.path": "data/mine"}.items():
         text = text.replace(f"${{{name}}}", value)
-    return read_yaml(text)["stages"]
+    return read_yaml(text.replace("\\${", "${"))["stages"]  # as DVC gives it to the shell
 
 
 def paths(entries: list) -> list[str]:

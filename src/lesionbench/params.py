@@ -1,5 +1,6 @@
 """The types of params.yaml. They have no defaults, because DVC would not notice a changed default."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -278,9 +279,12 @@ def load(*keys: str, path: str | Path = "params.yaml") -> Params:
 
 
 def check_machine(config: Params) -> None:
-    """Refuse a section train that this machine cannot do, as `machine.check` does; nothing where it is absent."""
+    """Refuse a section train that this machine cannot do, as `machine.check` does; nothing where it is absent.
+
+    With $LAUNCH the trainings will be started on several machines. They check that themselves.
+    """
     if "train" in config.model_fields_set:
-        machine.check(config.train)
+        machine.check(config.train.model_copy(update={"num_nodes": 1} if os.environ.get("LAUNCH") else {}))
 
 
 def _wanted(missing: str, keys: tuple[str, ...]) -> bool:

@@ -24,7 +24,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of four cores without a GPU, outside any allocation."""
     has(monkeypatch, gpus=0)
     monkeypatch.setattr(machine, "cores", lambda: 4)
-    for name in ("TORCHELASTIC_RUN_ID", "LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "SLURM_STEP_NUM_NODES", "CXX"):
+    for name in ("TORCHELASTIC_RUN_ID", "LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "SLURM_STEP_NUM_TASKS", "CXX"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -115,8 +115,8 @@ def test_a_missing_compiler_is_told(section: params.Train, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "launcher",
     [
-        {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"},
-        {"SLURM_STEP_NUM_NODES": "2"},
+        {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2"},
+        {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "1"},
         {"NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1"},
     ],
 )
@@ -128,6 +128,58 @@ def test_several_machines_need_a_launcher(
     for name, value in launcher.items():
         monkeypatch.setenv(name, value)
     machine.check(section.model_copy(update={"num_nodes": 2}))
+
+
+@pytest.mark.parametrize(
+    ("world", "nodes", "changes", "said"),
+    [
+        (2, 1, {}, "devices is auto and train.num_nodes is 1, which makes 1 process, but srun started 2 on 1 machine;"),
+        (
+            2,
+            1,
+            {"devices": 3},
+            "which makes 3 processes, but srun started 2 on 1 machine; allowed here: devices 2 and ",
+        ),
+        (
+            4,
+            2,
+            {"devices": 2},
+            "which makes 2 processes, but srun started 4 on 2 machines; allowed here: devices 2 and ",
+        ),
+        (2, 2, {"devices": 2}, "but srun started 2 on 2 machines; allowed here: devices 1 and num_nodes 2"),
+        (2, 1, {"devices": 2}, ""),
+        (4, 2, {"devices": 2, "num_nodes": 2}, ""),
+        (2, 2, {"num_nodes": 2}, ""),
+    ],
+)
+def test_the_processes_that_were_started_are_those_that_were_asked_for(
+    section: params.Train, monkeypatch: pytest.MonkeyPatch, world: int, nodes: int, changes: dict[str, Any], said: str
+) -> None:
+    started = {"SLURM_STEP_NUM_TASKS": str(world), "SLURM_STEP_NUM_NODES": str(nodes), "SLURM_PROCID": "0"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    if said:
+        assert said in told(section, **changes)
+    else:
+        machine.check(section.model_copy(update=changes))
+
+
+def test_the_first_stage_leaves_the_launcher_to_the_trainings(
+    section: params.Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = params.Params.model_construct(train=section.model_copy(update={"num_nodes": 2}))
+    with pytest.raises(UserError, match="no launcher"):
+        params.check_machine(config)
+    monkeypatch.setenv("LAUNCH", "srun --ntasks-per-node=1 python")
+    params.check_machine(config)
+
+
+def test_each_gpu_has_a_process(section: params.Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.processes(section) == 1
+    assert machine.processes(section.model_copy(update={"devices": 3})) == 3
+    has(monkeypatch, gpus=2)
+    assert machine.processes(section) == 2
+    assert machine.processes(section.model_copy(update={"accelerator": "cpu"})) == 1
 
 
 def test_the_usual_section_is_checked_without_pytorch(root: Path) -> None:

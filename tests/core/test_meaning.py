@@ -339,7 +339,7 @@ KEPT = {
         (
             "learn/augment.py:KerasAffine",
             "learn/augment.py:keras_matrix",
-            "learn/batches.py:EpochSampler",
+            "learn/batches.py:EpochBatches",
             "learn/callbacks.py:History",
             "learn/callbacks.py:Patience",
             "learn/losses.py:weighted",

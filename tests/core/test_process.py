@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -207,76 +207,6 @@ def test_a_library_module_sets_nothing_when_it_is_imported() -> None:
         "print((dict(os.environ), gc.get_threshold(), sys.excepthook) == before)"
     )
     assert children.run(code).stdout == "True\n"
-
-
-LAUNCHERS = (
-    *("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "MASTER_ADDR"),
-    *("SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NUM_NODES", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),
-    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-)
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "16"}
-
-
-@pytest.fixture
-def launched_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Sets the variables of a launcher, and no others."""
-
-    def launch(variables: dict[str, str]) -> None:
-        for name in LAUNCHERS:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return launch
-
-
-@pytest.mark.parametrize(
-    ("variables", "nodes", "first"),
-    [
-        ({}, 1, True),
-        ({"LOCAL_RANK": "0"}, 1, True),
-        ({"LOCAL_RANK": "1"}, 1, False),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, 2, False),
-        (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, 1, True),
-        (TORCHRUN | {"RANK": "8", "LOCAL_RANK": "0"}, 1, False),
-        ({"RANK": "8"}, 1, True),  # a variable of something else
-        ({"SLURM_PROCID": "0"}, 2, True),
-        ({"SLURM_PROCID": "3"}, 2, False),
-        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, 1, True),
-        ({"JSM_NAMESPACE_RANK": "2"}, 2, False),
-        ({"JSM_NAMESPACE_RANK": "2"}, 1, True),
-        ({"OMPI_COMM_WORLD_RANK": "2"}, 2, False),
-    ],
-)
-def test_the_first_process_of_a_launcher_is_known(
-    launched_by: Callable[[dict[str, str]], None], variables: dict[str, str], nodes: int, first: bool
-) -> None:
-    """In an allocation, each shell has the scheduler's variables: of one node they say nothing."""
-    launched_by(variables)
-    assert process.first_process(nodes) is first
-
-
-@pytest.mark.parametrize(
-    ("variables", "nodes", "launched"),
-    [
-        ({}, 1, False),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 1, False),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 2, False),
-        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_NODES": "2"}, 2, True),
-        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_NODES": "1"}, 2, False),  # the shell of an allocation
-        ({"JSM_NAMESPACE_SIZE": "4"}, 1, False),
-        ({"JSM_NAMESPACE_SIZE": "4"}, 2, True),
-        ({"WORLD_SIZE": "4"}, 1, False),
-        (TORCHRUN, 1, True),
-        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, 1, True),
-        ({"NODE_RANK": "0", "MASTER_ADDR": "10.0.0.1"}, 2, True),
-    ],
-)
-def test_a_launcher_is_known(
-    launched_by: Callable[[dict[str, str]], None], variables: dict[str, str], nodes: int, launched: bool
-) -> None:
-    launched_by(variables)
-    assert process.launched(nodes) is launched
 
 
 def test_without_a_home_to_write_to_matplotlib_uses_the_cache(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from lesionbench import params
 from lesionbench.core import machine
 from lesionbench.core.errors import UserError
 from lesionbench.learn.augment import compile_policy
-from lesionbench.learn.batches import EpochSampler, PackedImages, choose_workers, loader
+from lesionbench.learn.batches import NO_CLASS, PADDING, EpochBatches, PackedImages, choose_workers, loader
 
 POLICY = compile_policy(params.load("augment", path=Path(__file__).parents[2] / "params.yaml").augment)
 ROWS = np.array([3, 0, 7, 5, 11, 2, 8, 10])
@@ -34,7 +34,7 @@ def epochs(packed: Path, workers: int, n: int = 2, seed: int = 1) -> list[tuple[
     batches = loader(make(packed, seed=seed), 2, workers, shuffle=True)
     found = []
     for epoch in range(n):
-        batches.sampler.set_epoch(epoch)
+        batches.batch_sampler.set_epoch(epoch)
         images, targets = zip(*batches, strict=True)
         found.append((torch.cat(images), torch.cat(targets)))
     return found
@@ -55,7 +55,7 @@ def known_batches(packed: Path, workers: int, batch_size: int, seed: int = 1) ->
     batches = loader(images, batch_size, workers, shuffle=True)
     found = []
     for epoch in range(2):
-        batches.sampler.set_epoch(epoch)
+        batches.batch_sampler.set_epoch(epoch)
         pairs = [pair for _, targets, left in batches for pair in zip(targets.tolist(), left.tolist(), strict=True)]
         found.append(dict(pairs))
     return found
@@ -193,7 +193,7 @@ def test_each_epoch_has_all_images_in_another_order(packed: Path) -> None:
 def test_an_epoch_does_not_depend_on_those_before_it(packed: Path) -> None:
     straight = epochs(packed, 0, n=3)[2]
     batches = loader(make(packed), 2, 0, shuffle=True)
-    batches.sampler.set_epoch(2)
+    batches.batch_sampler.set_epoch(2)
     assert torch.equal(torch.cat([images for images, _ in batches]), straight[0])
 
 
@@ -231,12 +231,40 @@ def test_the_incomplete_batch_is_left_out_of_training_only(packed: Path) -> None
     assert [len(targets) for _, targets in loader(make(packed), 50, 0, shuffle=True)] == [8]
 
 
-def test_the_sampler_yields_each_image_once_with_its_epoch() -> None:
-    sampler = EpochSampler(50, 3, shuffle=True)
-    sampler.set_epoch(7)
-    found = list(sampler)
-    assert {epoch for epoch, _ in found} == {7}
-    assert sorted(i for _, i in found) == list(range(50))
-    assert [i for _, i in found] != list(range(50))
-    assert found == list(sampler)
-    assert list(EpochSampler(3, 3, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]
+def test_each_image_comes_once_with_its_epoch() -> None:
+    batches = EpochBatches(50, 10, 3, shuffle=True)
+    batches.set_epoch(7)
+    found = list(batches)
+    assert [len(batch) for batch in found] == [10] * 5
+    assert {epoch for batch in found for epoch, _ in batch} == {7}
+    order = [i for batch in found for _, i in batch]
+    assert sorted(order) == list(range(50))
+    assert order != list(range(50))
+    assert found == list(batches)
+    assert list(EpochBatches(3, 2, 3, shuffle=False)) == [[(0, 0), (0, 1)], [(0, 2)]]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_the_batches_of_one(world: int, shuffle: bool) -> None:
+    """Each image is one process's, and each has as many batches as the others."""
+    n, batch_size = 29, 7
+    alone = EpochBatches(n, batch_size, 3, shuffle)
+    shares = [EpochBatches(n, batch_size, 3, shuffle) for _ in range(world)]
+    for rank, batches in enumerate(shares):
+        batches.share(rank, world)
+        assert len(batches) == len(alone) == (4 if shuffle else 5)
+    for whole, *parts in zip(alone, *shares, strict=True):
+        together = [index for part in parts for index in part if index[1] != PADDING]
+        assert sorted(together) == sorted(whole)
+        assert all(
+            len(part) in (len(whole) // world, len(whole) // world + 1) or part[0][1] == PADDING for part in parts
+        )
+        assert all(parts)
+
+
+def test_padding_is_an_image_without_a_class(packed: Path) -> None:
+    images, targets = make(packed, [])[(0, PADDING)]
+    assert images.shape == (32, 32, 3)
+    assert targets == NO_CLASS
+    assert len(make(packed)) == len(ROWS)

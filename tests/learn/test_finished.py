@@ -54,6 +54,7 @@ def test_the_key_is_the_same_for_the_same_training(inputs: Inputs) -> None:
     assert key == train_key(copy.deepcopy(inputs))
     assert key == train_key(change(inputs, workers=5))
     assert key == train_key(change(inputs, overrides={"resnet50": {}}))
+    assert key == train_key(change(inputs, strategy="ddp"))
     assert key == train_key(change(inputs, split=inputs.split.assign(group_id="x", age=30.0, sex="male")))
 
 
@@ -69,7 +70,7 @@ def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path:
     [{"task": "diagnosis"}, {"backbone": "timm:resnet18"}, {"seed": 2}, {"epochs": 4}, {"batch_size": 8},
      {"learning_rate": 0.1}, {"weight_decay": 0.2}, {"label_smoothing": 0.3}, {"class_balance": "focal"},
      {"monitor": "roc_auc"}, {"patience": 1}, {"weights": "none"}, {"precision": "bf16-mixed"}, {"devices": 2},
-     {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2}, {"strategy": "ddp"},
+     {"warmup": 0.2}, {"focal_gamma": 1.0}, {"accelerator": "gpu"}, {"num_nodes": 2},
      {"compile": True}, {"dropout": 0.2}, {"stochastic_depth": 0.2}, {"head_rate": 2.0}, {"gradient_clip": 1.0},
      {"ema": 0.9}, {"metadata": ["age"]}, {"first_size": 0.5}, {"batch_norm": "recomputed"},
      {"packed": params.Pixels(size=96, fit="squash", colour="none")},
@@ -79,6 +80,12 @@ def test_the_pixels_and_weights_count_by_their_content(inputs: Inputs, tmp_path:
 )  # fmt: skip
 def test_the_key_changes_with_each_setting(inputs: Inputs, changed: dict[str, Any]) -> None:
     assert train_key(change(inputs, **changed)) != train_key(inputs)
+
+
+def test_the_number_of_processes_counts_where_it_changes_the_weights(inputs: Inputs) -> None:
+    for backbone, counts in (("timm:test_resnet", True), ("timm:test_convnext", False)):
+        keys = {train_key(change(inputs, backbone=backbone, devices=n, weights="none")) for n in ("auto", 1, 2)}
+        assert len(keys) == 1 + counts
 
 
 def test_every_key_of_the_section_is_a_setting_or_the_machine_s(inputs: Inputs) -> None:

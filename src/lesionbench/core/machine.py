@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lesionbench.core import distributed
 from lesionbench.core.errors import UserError, list_faults
-from lesionbench.core.process import launched
 
 if TYPE_CHECKING:
     from lesionbench.params import Train
@@ -66,6 +66,18 @@ def devices(kind: str) -> int:
     return cores() if kind == "cpu" else 1
 
 
+def processes(train: "Train") -> int:
+    """The processes on each machine that share a training: one for each GPU, or as many as train.devices says.
+
+    Raises:
+        UserError: as `device` does.
+    """
+    if train.devices != "auto":
+        return train.devices
+    kind = device(train.accelerator)
+    return devices(kind) if kind == "cuda" else 1
+
+
 def free_shared_memory() -> int | None:
     """Free bytes of the shared memory in which processes hand over tensors; None where it has no bound of its own."""
     return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else None
@@ -87,9 +99,9 @@ def _faults(train: "Train") -> Iterator[str]:
         yield from _faults_of_device(train)
     except UserError as error:  # no GPU
         yield str(error)
-    if train.num_nodes > 1 and not launched(train.num_nodes):
+    if train.num_nodes > 1 and distributed.launched() is None:
         yield (
-            f"train.num_nodes is {train.num_nodes}, but no launcher (srun, torchrun, jsrun) started this process on "
+            f"train.num_nodes is {train.num_nodes}, but no launcher (srun, torchrun) started this process on "
             f"{train.num_nodes} machines, and the training would wait for the others; allowed here: 1"
         )
     if train.workers != "auto" and train.workers > WORKERS_A_CORE * cores():
@@ -105,6 +117,9 @@ def _faults(train: "Train") -> Iterator[str]:
 
 
 def _faults_of_device(train: "Train") -> Iterator[str]:
+    started = distributed.launched()
+    if started:
+        yield from _faults_of_launcher(train, started)
     asked = train.accelerator, train.devices in ("auto", 1), train.precision in ("auto", "32-true"), train.strategy
     if asked == ("auto", True, True, "auto"):
         return  # every machine can do that
@@ -123,6 +138,19 @@ def _faults_of_device(train: "Train") -> Iterator[str]:
         )
     if kind == "mps" and train.strategy != "auto":
         yield f"train.strategy is {train.strategy}, but Apple's GPU works alone; allowed here: auto"
+
+
+def _faults_of_launcher(train: "Train", started: distributed.Process) -> Iterator[str]:
+    """Too few processes would wait for the others, and too many train without a word what nobody asked for."""
+    each = processes(train)
+    wanted = each * train.num_nodes
+    world, nodes = started.world or wanted, started.nodes or train.num_nodes
+    if (world, nodes) != (wanted, train.num_nodes):
+        yield (
+            f"train.devices is {train.devices} and train.num_nodes is {train.num_nodes}, which makes {wanted} "
+            f"process{'es' * (wanted > 1)}, but {started.launcher} started {world} on {nodes} "
+            f"machine{'s' * (nodes > 1)}; allowed here: devices {world // nodes} and num_nodes {nodes}"
+        )
 
 
 def compiler() -> str:

@@ -123,34 +123,6 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
 
 
-def first_process(nodes: int = 1) -> bool:
-    """Tell whether this is the first process of a distributed training, or the only one.
-
-    Variables that stand in each shell of an allocation, such as SLURM's, count only for a training on several `nodes`.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun
-        return os.environ.get("RANK", "0") == "0"
-    for name in ("SLURM_PROCID", "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK") if nodes > 1 else ():
-        if name in os.environ:
-            return os.environ[name] == "0"
-    return os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0"
-
-
-def launched(nodes: int = 1) -> bool:
-    """Whether a launcher started this process as one of several, so that all of them must do the same.
-
-    A training on one node is started by DVC alone, in an allocation of a scheduler too, unless torchrun starts it.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ or "LOCAL_RANK" in os.environ:  # torchrun, or Lightning for its others
-        return os.environ.get("WORLD_SIZE", "1") != "1"
-    if nodes == 1:
-        return False
-    # SLURM_NTASKS stands in a shell of an allocation too, and says nothing; srun alone sets this one.
-    started = ("SLURM_STEP_NUM_NODES", "JSM_NAMESPACE_SIZE", "OMPI_COMM_WORLD_SIZE")
-    by_hand = "NODE_RANK" in os.environ and "MASTER_ADDR" in os.environ
-    return by_hand or any(os.environ.get(name, "1") != "1" for name in started)
-
-
 def keep_memory() -> None:
     """Let glibc keep freed memory instead of giving it back to the system.
 

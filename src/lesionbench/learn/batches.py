@@ -15,6 +15,7 @@ from lesionbench.networks import coding
 
 PREFETCHED = 2  # batches that each worker makes in advance
 MOST_WORKERS = 12
+PADDING, NO_CLASS = -1, -1
 
 
 def _open(path: Path) -> np.ndarray:
@@ -34,7 +35,7 @@ class PackedImages(Dataset):
         hidden_by: `coding.blocks` of them, to hide some at random; None hides nothing.
 
     An index is (epoch, i) with i from 0 to n - 1. A batch is (uint8 (B, S, S, 3), int64 (B,)), and with
-    metadata float32 (B, columns) behind.
+    metadata float32 (B, columns) behind. The index PADDING gives some image, with the class number NO_CLASS.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class PackedImages(Dataset):
         hidden_by: np.ndarray | None = None,
     ):
         self.path, self.pixels = path, _open(path)
-        self.rows, self.targets, self.seed = rows, torch.from_numpy(targets.astype(np.int64)), seed
+        self.rows, self.seed = rows, seed
+        self.targets = torch.from_numpy(np.append(targets, NO_CLASS).astype(np.int64))  # the last one is of PADDING
         self.known, self.hidden_by = known, hidden_by
         self.transforms = None
         if policy:
@@ -97,22 +99,36 @@ class PackedImages(Dataset):
         return images[0], int(targets[0])
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, i) in an order fixed by (seed, epoch), so a resumed run draws the same batches."""
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Yields batches of (epoch, i) in an order fixed by (seed, epoch), so a resumed run draws the same batches.
 
-    def __init__(self, n: int, seed: int, shuffle: bool):
-        self.n, self.seed, self.shuffle, self.epoch = n, seed, shuffle, 0
+    Of `world` processes that share a training, each yields every world-th image of each batch, the first from its
+    `rank` on. Together they have the batches of a lone process. Each must have as many batches as the others, so one
+    without an image yields PADDING, which happens in a last batch of validation only.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int, shuffle: bool):
+        self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
+        self.epoch, self.rank, self.world = 0, 0, 1
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the next epoch, from 0."""
         self.epoch = epoch
 
-    def __len__(self) -> int:
-        return self.n
+    def share(self, rank: int, world: int) -> None:
+        """Yield the share of process `rank` (from 0) of `world`."""
+        self.rank, self.world = rank, world
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __len__(self) -> int:
+        whole, rest = divmod(self.n, self.batch_size)
+        return whole if self.shuffle and whole else whole + (rest > 0)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n) if self.shuffle else range(self.n)
-        return ((self.epoch, int(i)) for i in order)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            own = [int(i) for i in batch[self.rank :: self.world]] or [PADDING]
+            yield [(self.epoch, i) for i in own]
 
 
 def choose_workers(asked: int | str, batch_size: int, size: int, trainings: int = 1) -> int:
@@ -163,22 +179,20 @@ def loader(images: PackedImages, batch_size: int, workers: int, shuffle: bool, p
 
     Args:
         images: what to load.
-        batch_size: images a batch.
+        batch_size: images a batch, of all processes that share the training.
         workers: processes that load; 0 loads in this one.
-        shuffle: mix the images, and drop an incomplete last batch.
+        shuffle: mix the images, and drop an incomplete last batch, unless it is the only one.
         pin: put the batches where an NVIDIA or AMD GPU reads them faster.
     """
     if workers:
         _one_thread()  # before the fork: a forked worker that changes the number waits for threads that it has not
     return DataLoader(
         images,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(images), images.seed, shuffle),
+        batch_sampler=EpochBatches(len(images), batch_size, images.seed, shuffle),
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_as_it_is,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
         pin_memory=pin,
-        drop_last=shuffle and len(images) > batch_size,
     )

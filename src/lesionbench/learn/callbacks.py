@@ -15,6 +15,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 
 from lesionbench.core.files import write_bytes
 from lesionbench.core.progress import bar
+from lesionbench.learn.batches import EpochBatches
 
 # Seconds at least between two checkpoints. One after every epoch took a fifth of the time of short trainings.
 CHECKPOINT_EVERY = 60
@@ -72,20 +73,20 @@ class MovingAverage(WeightAveraging):
 class History(Callback):
     """Keeps each epoch's metrics and the best epoch's weights, survives a resume, and shows progress.
 
-    This callback also sets the sampler's epoch. Lightning does that too late: workers of a resumed run have then drawn
-    their first batches. In a distributed run Lightning sets the epoch of a wrapper only.
+    This callback also sets the epoch of the batches. Lightning does that too late: workers of a resumed run have then
+    drawn their first ones.
 
     Args:
         monitor: key of the metric of which the highest value is best.
-        sampler: sampler of the training batches.
+        batches: which images the training batches hold.
         on_epoch: called on the first process after each epoch, with its number (from 0) and its metrics.
     """
 
-    def __init__(self, monitor: str, sampler: Any, on_epoch: Callable[[int, dict[str, float]], None] | None):
+    def __init__(self, monitor: str, batches: EpochBatches, on_epoch: Callable[[int, dict[str, float]], None] | None):
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.validated: dict[str, torch.Tensor] = {}
-        self.sampler = sampler
+        self.batches = batches
         self.monitor, self.on_epoch = monitor, on_epoch
         self.bar: Any = None
 
@@ -94,7 +95,7 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.best = state["rows"], state["best"]
-        self.sampler.set_epoch(len(self.rows))
+        self.batches.set_epoch(len(self.rows))
 
     def best_epoch(self) -> int:
         """The first epoch, counted from 0, with the highest value of the monitored metric."""
@@ -102,7 +103,7 @@ class History(Callback):
         return scores.index(max(scores))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.sampler.set_epoch(trainer.current_epoch)
+        self.batches.set_epoch(trainer.current_epoch)
         if trainer.is_global_zero:
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar = bar(desc=title, total=trainer.num_training_batches, unit="batch", leave=False)

@@ -8,10 +8,11 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.nn import functional
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics import classification as tm
 
 from lesionbench.learn import losses
+from lesionbench.learn.batches import NO_CLASS
 from lesionbench.networks import metadata
 from lesionbench.networks.backbones import Backbone, normalise
 
@@ -57,8 +58,35 @@ def side_of(epoch: int, epochs: int, size: int, first: float) -> int:
     return min(size, STEP * math.ceil((first + (1 - first) * grown) * size / STEP))
 
 
+class MeanLoss(Metric):
+    """Mean over the images of all processes. Lightning's own weighs processes alike that have unlike numbers of images.
+
+    torchmetrics' MeanMetric leaves out NaN, by which a training that diverged is known, or else ignores the weights.
+    """
+
+    total: torch.Tensor
+    images: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss: torch.Tensor, images: int) -> None:
+        """Add a batch's mean loss, a scalar."""
+        self.total = self.total + loss * images
+        self.images = self.images + images
+
+    def compute(self) -> torch.Tensor:
+        """The mean so far."""
+        return self.total / self.images
+
+
 class Classifier(pl.LightningModule):
-    """A backbone with its loss, optimiser and validation metrics. `targets` are the training images' class numbers."""
+    """A backbone with its loss, optimiser and validation metrics. `targets` are the training images' class numbers.
+
+    Where `world` processes share each batch, the mean of their gradients is that of a lone process.
+    """
 
     def __init__(self, made: Backbone, classes: int, train: "Train", seed: int, targets: torch.Tensor):
         super().__init__()
@@ -67,7 +95,8 @@ class Classifier(pl.LightningModule):
         balance = train.class_balance
         weights = losses.class_weights(targets, classes) if balance == "weights" else None
         shift = losses.log_shares(targets, classes) if balance == "logit_adjust" else torch.zeros(classes)
-        self.train_params, self.seed = train, seed
+        self.train_params, self.seed, self.world = train, seed, 1
+        self.batch_size = min(train.batch_size, len(targets))
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.class_weights: torch.Tensor | None
@@ -85,6 +114,7 @@ class Classifier(pl.LightningModule):
         self.binary = classes == 2
         self.ranking = MetricCollection({"val_average_precision": ap, "val_roc_auc": auc})
         self.balanced_accuracy = tm.MulticlassAccuracy(**kind, average="macro")
+        self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The training loss, a scalar, of logits, float (B, classes), and class numbers, int64 (B,)."""
@@ -94,8 +124,9 @@ class Classifier(pl.LightningModule):
         return losses.weighted(logits + self.shift, targets, self.class_weights, train.label_smoothing)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout by epoch and batch, so a resumed run draws the same numbers as an uninterrupted one."""
-        drawn = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx)).generate_state(1, np.uint64)
+        """Seed dropout by epoch, batch and process, so a resumed run draws what an uninterrupted one does."""
+        entropy = self.seed, self.current_epoch, batch_idx, self.global_rank
+        drawn = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
         torch.manual_seed(int(drawn[0]) >> 1)  # PyTorch takes 63 bits
 
     def training_step(self, batch: tuple[torch.Tensor, ...], _: int) -> torch.Tensor:
@@ -107,10 +138,11 @@ class Classifier(pl.LightningModule):
             inputs = functional.interpolate(inputs, (side, side), mode="bilinear", antialias=True)
         out = self.network(inputs.to(self.dtype))
         loss = self.loss(self._with(known, out if isinstance(out, torch.Tensor) else out.logits), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
-        if isinstance(out, torch.Tensor):
-            return loss
-        return loss + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
+        self.train_loss.update(loss.detach(), len(targets))
+        self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
+        if not isinstance(out, torch.Tensor):
+            loss = loss + AUXILIARY_LOSS * self.loss(out.aux_logits.float(), targets)
+        return loss * (len(targets) * self.world / self.batch_size)
 
     def _with(self, known: list[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
         """The image's logits, and what metadata add to them, if any are `known`; an auxiliary head sees none."""
@@ -122,17 +154,19 @@ class Classifier(pl.LightningModule):
         """Update the metrics with a batch as in training_step; val_loss is of the same loss as train_loss."""
         images, targets, *known = batch
         logits = self._with(known, self.network(normalise(images, self.mean, self.std).to(self.dtype)))
+        if targets[0] == NO_CLASS:  # padding alone
+            return
         scores = logits.softmax(dim=1)
         self.ranking.update(scores[:, 1] if self.binary else scores, targets)
         self.balanced_accuracy.update(scores, targets)
-        loss = self.loss(logits, targets)
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets), sync_dist=True)
+        self.val_loss.update(self.loss(logits, targets), len(targets))
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.ranking.compute())
-        self.log("val_balanced_accuracy", self.balanced_accuracy.compute())
+        for name, metric in (("val_balanced_accuracy", self.balanced_accuracy), ("val_loss", self.val_loss)):
+            self.log(name, metric.compute())
+            metric.reset()
         self.ranking.reset()
-        self.balanced_accuracy.reset()
 
     def configure_optimizers(self) -> Any:
         """AdamW without weight decay on norms, biases and what timm spares. The learning rate changes at each step."""

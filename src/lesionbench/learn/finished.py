@@ -24,6 +24,7 @@ import pandas as pd
 from lesionbench.core import cache
 from lesionbench.core.errors import UserError
 from lesionbench.core.files import atomic, sha256, whole_folder, write_json
+from lesionbench.learn import sharing
 from lesionbench.networks import coding
 from lesionbench.networks.packaged import PACKAGED
 
@@ -60,9 +61,12 @@ class Inputs:
     def settings(self) -> dict[str, Any]:
         """Task, backbone, seed, section pixels, and the keys of section train that can change the weights.
 
-        With metadata their coding stands beside. Without, neither key is there, as in older model files.
+        Where the number of processes changes last digits only, its keys have their usual values. With metadata their
+        coding stands beside. Without, neither key is there, as in older model files.
         """
         kept = {name: value for name, value in self.train.model_dump().items() if name not in MACHINE}
+        if not sharing.matters(self.train, self.backbone, self.packed.size):
+            kept |= sharing.USUAL
         if kept["metadata"]:
             kept["coding"] = coding.coding(kept["metadata"])
         else:
@@ -74,8 +78,9 @@ class Inputs:
 def train_key(inputs: Inputs) -> str:
     """The key of a training: 20 hex digits of a hash of its inputs and of its code (comments excluded).
 
-    On one machine and with the same package versions, trainings with the same key give the same model. Of the images,
-    those of train and val count. So another external cohort, or a corrected diagnosis in test, trains nothing again.
+    On one machine and with the same package versions, trainings with the same key give the same model, but for last
+    digits where another number of processes shares the work. Of the images, those of train and val count. So another
+    external cohort, or a corrected diagnosis in test, trains nothing again.
     """
     weights, seen = Path(inputs.train.weights), inputs.split["split"].isin(SEEN)
     rows = inputs.split[seen].reindex(columns=["image_id", "dx", "split", *inputs.train.metadata])

@@ -13,13 +13,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from lesionbench.core import errors, machine, tasks
+from lesionbench.core import distributed, errors, machine, tasks
 from lesionbench.core.process import keep_memory
+from lesionbench.learn import sharing
 from lesionbench.learn.batches import PackedImages, choose_workers, loader
 from lesionbench.learn.callbacks import History, Latest, MovingAverage, Patience, WholeCheckpoints
 from lesionbench.learn.classifier import Classifier, side_of
@@ -51,6 +51,8 @@ def explained(error: Exception, train: "Train") -> str:
             f"a process that loads images {why}; set train.workers ({train.workers}) lower or to 0, or give a "
             f"container more shared memory (docker run --shm-size=2g), and {errors.AGAIN}"
         )
+    if any(sign in text for sign in sharing.GONE):
+        return f"another process of this training ended; {errors.AGAIN} to resume from the last checkpoint"
     if "find_unused_parameters" in text:
         return "parts of this network are not used; set train.strategy to ddp_find_unused_parameters_true"
     if train.compile and any(each in type(error).__module__ for each in ("torch._inductor", "torch._dynamo")):
@@ -69,10 +71,6 @@ class Fitted:
 
 def _trainer(train: "Train", callbacks: list[Callback], device: str) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its remarks hide the training's own messages
-    plugins: list[Any] = [WholeCheckpoints()]
-    if train.num_nodes == 1 and not TorchElasticEnvironment.detect():
-        # In a shell of an allocation, Lightning would take SLURM's variables for the order to wait for other processes.
-        plugins.append(LightningEnvironment())
     try:
         return pl.Trainer(
             max_epochs=train.epochs,
@@ -84,7 +82,8 @@ def _trainer(train: "Train", callbacks: list[Callback], device: str) -> pl.Train
             deterministic="warn",  # some CUDA operations have no deterministic version: warn and go on
             logger=False,
             callbacks=callbacks,
-            plugins=plugins,
+            plugins=[WholeCheckpoints(), sharing.environment()],
+            use_distributed_sampler=False,
             gradient_clip_val=train.gradient_clip,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -125,17 +124,21 @@ def fit(
     """
     device = machine.device(train.accelerator)
     module = Classifier(made, len(classes), train, seed, targets)
-    module.network.to(memory_format=torch.channels_last)
-    if train.compile:
-        module.network.compile()  # in place: the weights keep their names
     monitor = f"val_{train.monitor}"
-    history = History(monitor, train_batches.sampler, on_epoch)
+    history = History(monitor, train_batches.batch_sampler, on_epoch)  # type: ignore[arg-type]
     patience = Patience(monitor, mode="max", patience=train.patience)
     averages = [MovingAverage(train.ema, device)] if train.ema else []
     trainer = _trainer(train, [history, patience, *averages, Latest(checkpoints)], device)
+    module.world = trainer.world_size
+    sharing.share(trainer.global_rank, trainer.world_size, train_batches, val_batches)
+    if device == "cuda" and trainer.world_size > 1:
+        module.network = sharing.synchronised(made.network)
+    module.network.to(memory_format=torch.channels_last)
+    if train.compile:
+        module.network.compile()  # in place: the weights keep their names
     keep_memory()
     last = checkpoints / "last.ckpt"
-    if last.exists():
+    if last.exists() and trainer.is_global_zero:
         print(f"resuming from {last}", file=sys.stderr)
     fault = ""
     try:
@@ -152,19 +155,23 @@ def fit(
     if fault:  # raised here, because `core.errors` would take a lack of shared memory for a full disk
         raise errors.UserError(fault)
     prefix = "network."
-    module.network.load_state_dict({k.removeprefix(prefix): v for k, v in history.best.items() if k.startswith(prefix)})
-    if train.batch_norm == "recomputed":
-        _recompute_statistics(module, train_batches, seed, device)
+    best = {k.removeprefix(prefix): v for k, v in history.best.items() if k.startswith(prefix)}
+    made.network.to(module.dtype).load_state_dict(best)
+    if train.batch_norm == "recomputed" and trainer.is_global_zero:
+        _recompute_statistics(module, made.network, train_batches, seed, device)
     return Fitted(history.rows, history.best_epoch(), trainer.is_global_zero)
 
 
-def _recompute_statistics(module: Classifier, train_batches: DataLoader, seed: int, device: str) -> None:
+def _recompute_statistics(
+    module: Classifier, network: torch.nn.Module, train_batches: DataLoader, seed: int, device: str
+) -> None:
     """Take the statistics of batch normalisation from the training images, augmented as in the first epoch."""
     torch.manual_seed(seed)  # of dropout
-    train_batches.sampler.set_epoch(0)  # type: ignore[attr-defined]
+    sharing.share(0, 1, train_batches)
+    train_batches.batch_sampler.set_epoch(0)  # type: ignore[union-attr]
     mean, std = module.mean.float().to(device), module.std.float().to(device)
-    with on(device, module.network.float()):
-        update_bn((normalise(images.to(device), mean, std) for images, *_ in train_batches), module.network)
+    with on(device, network.float()):
+        update_bn((normalise(images.to(device), mean, std) for images, *_ in train_batches), network)
 
 
 @dataclass
@@ -202,9 +209,9 @@ def make(
     labels = tasks.numbers(tasks.labels(inputs.split["dx"], inputs.task), classes)
     size = int(np.load(inputs.pixels, mmap_mode="r").shape[1])
     device = machine.device(train.accelerator)
-    trainings = 1 if device == "cpu" else machine.devices(device)
-    trainings = trainings if train.devices == "auto" else train.devices
-    workers = choose_workers(train.workers, train.batch_size, size, trainings)
+    here = machine.processes(train)
+    own = -(-train.batch_size // (here * train.num_nodes))  # images of a batch that one process loads
+    workers = choose_workers(train.workers, own, size, here)
 
     coded = coding.coding(train.metadata)
     coding.check(inputs.split[split.eq("train")], coded)
@@ -230,7 +237,7 @@ def make(
             try_training(made, inputs.backbone, side)
         except errors.UserError as error:
             raise errors.UserError(f"train.first_size is {train.first_size:g}: {error}") from None
-    if made.note:
+    if made.note and distributed.first_process():
         print(made.note)
     targets = torch.from_numpy(labels[split.eq("train")])
     fitted = fit(made, classes, targets, batches("train"), batches("val"), train, inputs.seed, checkpoints, on_epoch)

@@ -58,8 +58,11 @@ def candidates(features: Described, lesions: np.ndarray, own: np.ndarray) -> pd.
 
 
 def neighbours(images: int) -> int:
-    """Return how many features are found for each; among more than CROWDED images, strangers would take all places."""
-    return round(NEIGHBOURS * max(1, images / CROWDED) ** 0.5)
+    """Return how many features are found for each: in proportion to the images, above CROWDED of them.
+
+    So do the strangers that lie nearer than a feature's true partner. A feature's weight also keeps its meaning so.
+    """
+    return round(NEIGHBOURS * max(1, images / CROWDED))
 
 
 class Index:

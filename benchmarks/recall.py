@@ -30,7 +30,7 @@ from lesionbench.sources.phantom import CAMERAS, photograph
 from lesionbench.sources.phantom_lesions import draw_lesion
 
 PLANTED, PART, ASKED = 200, 500, 400  # Copies; images in a file of features; other images that are queries too.
-RULES = ((10, 8), (20, 8), (20, 16), (40, 8), (40, 16))  # Neighbours and candidates; the first hold up to CROWDED.
+RULES = ((10, 8), (20, 8), (20, 16), (40, 8), (40, 16))  # Neighbours and candidates; the first are those up to CROWDED.
 
 
 def stretched(path: str, seed: int) -> features.Features:

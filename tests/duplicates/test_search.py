@@ -131,9 +131,9 @@ def test_matches_are_mutual_nearest_and_by_far() -> None:
     assert not {0, 1, 2} & set(i)
 
 
-def test_among_more_images_more_places_are_left() -> None:
-    assert [search.grown(10, n) for n in (2, 10_208, search.CROWDED)] == [10, 10, 10]
-    assert [search.grown(8, search.CROWDED * times) for times in (4, 9, 100)] == [16, 24, 80]
+def test_among_more_images_each_feature_has_more_neighbours() -> None:
+    assert [search.neighbours(n) for n in (2, 10_208, search.CROWDED)] == [10, 10, 10]
+    assert [search.neighbours(int(search.CROWDED * times)) for times in (1.5, 2, 10)] == [15, 20, 100]
 
 
 def test_a_batch_whose_images_have_no_feature_finds_none(tmp_path: Path) -> None:

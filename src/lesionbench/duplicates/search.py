@@ -22,8 +22,8 @@ KEPT_FOR = 90  # Days.
 INDEXED = 150  # Features. The strongest of these, for the search.
 PROBED = 6  # Cells of the index that are searched.
 BATCH = 200  # Images per query.
-NEIGHBOURS, CANDIDATES = 10, 8  # Features found for each, and pairs per image at most, among up to CROWDED images.
-CROWDED = 10_240  # Images. Among more of them the two grow, because strangers take the places.
+NEIGHBOURS, CROWDED = 10, 10_240  # Features found for each among up to so many images; see `neighbours`.
+CANDIDATES = 8  # Pairs per image, at most.
 WITNESSES = 3  # Features that must vote for a pair.
 SCALES = 0.4, 2.5  # Ratio of the two images' scales, lowest and highest.
 TOLERANCE = 6  # Pixels by which an agreeing feature may miss its place.
@@ -57,9 +57,12 @@ def candidates(features: Described, lesions: np.ndarray, own: np.ndarray) -> pd.
     return pairs.assign(a=a, b=b)[["a", "b", "mirrored"]].drop_duplicates().sort_values(["a", "b", "mirrored"])
 
 
-def grown(number: int, images: int) -> int:
-    """Let a number of places grow as the square root of the images, from CROWDED of them on."""
-    return round(number * max(1, images / CROWDED) ** 0.5)
+def neighbours(images: int) -> int:
+    """Return how many features are found for each: in proportion to the images, above CROWDED of them.
+
+    So do the strangers that lie nearer than a feature's true partner. A feature's weight also keeps its meaning so.
+    """
+    return round(NEIGHBOURS * max(1, images / CROWDED))
 
 
 class Index:
@@ -105,7 +108,7 @@ class Index:
         for mirrored in (False, True):
             each = mirror(features) if mirrored else features
             wanted = each.descriptors.astype(np.float32)
-            distance, neighbour = self.index.search(wanted, grown(NEIGHBOURS, len(self.features)))
+            distance, neighbour = self.index.search(wanted, neighbours(len(self.features)))
             # Distances are squared. The farthest neighbour shows how near a feature may be by chance.
             weight = 1 - np.sqrt(distance / np.maximum(distance[:, -1:], 1))
             row, column = np.nonzero((neighbour >= 0) & (weight > 0.1))
@@ -119,7 +122,7 @@ class Index:
             pair &= own[seen["query"]] | own[seen["target"]]
             found.append(_count_votes(seen[pair]).assign(mirrored=mirrored))
         votes = pd.concat(found).sort_values(["votes", "target", "mirrored"], ascending=[False, True, True])
-        return votes.groupby("query").head(grown(CANDIDATES, len(self.features)))
+        return votes.groupby("query").head(CANDIDATES)
 
 
 def _count_votes(seen: pd.DataFrame) -> pd.DataFrame:

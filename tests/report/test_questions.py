@@ -32,10 +32,13 @@ def test_the_answers_are_of_what_is_recommended(tasks: dict[str, dict[str, Any]]
     scores["operating_points"][choice.point] |= {"sensitivity": 0.93, "sensitivity_ci": [0.85, 0.97]}
     used["points"][choice.point]["at"]["0.1"] |= {"npv": 0.987, "npv_ci": [0.97, 0.995]}
     reviewer, clinician, engineer = words(tasks)
-    assert "within one source 0.710 (0.600–0.800), over all images 0.900." in reviewer
+    elsewhere = task["evaluate"][choice.backbone]["external"]["clinic"]["melanoma"]["roc_auc"]
+    assert f"within one source 0.710 (0.600–0.800), over all images 0.900, on clinic {elsewhere:.3f}" in reviewer
     assert clinician.startswith("Where 10&nbsp;% are melanomas, 0.987 (0.970–0.995) of the images")
     assert engineer.startswith(f"{choice.backbone}, which calls melanoma from p(melanoma) ")
     assert "test: sensitivity 0.930 (0.850–0.970), specificity" in engineer
+    task["evaluate"][choice.backbone]["external"] = {}
+    assert "over all images 0.900. A clinic never seen may differ. " in words(tasks)[0]
     row["within"] = None
     assert words(tasks)[0].startswith("Not known: ")
 

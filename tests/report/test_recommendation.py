@@ -37,8 +37,8 @@ def task(auc: float | None = 0.9, test: Task | None = None, used: Task | None = 
 
 
 def verdict(found: Task, phantom: bool = False, leaky: bool = False) -> str:
-    tasks = {"diagnosis": found}
-    return recommendation.verdict(recommendation.choose(tasks), found, phantom, leaky)
+    said, reasons = recommendation.verdict(recommendation.choose({"diagnosis": found}), found, phantom, leaky)
+    return " ".join([said, *reasons])
 
 
 def test_the_task_is_chosen_whose_backbone_ranks_melanomas_best_on_val() -> None:

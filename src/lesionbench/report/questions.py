@@ -56,9 +56,22 @@ def _within(choice: recommendation.Choice, task: Mapping[str, Any]) -> Markup:
             _link("Whom it fails", "subgroups")
         )
     caption = f"ROC AUC within sources, {TASKS[choice.task]}"
-    text = Markup("ROC AUC of melanoma within one source {}, over all images {}. A clinic never seen may differ: {}.")
+    text = Markup("ROC AUC of melanoma within one source {}, over all images {}{}. {}.")
     links = (_table(in_line(row, of), caption) for of in ("within", "total"))
-    return text.format(*links, _link("Whom it fails", "subgroups"))
+    return text.format(*links, _elsewhere(choice, task), _link("Whom it fails", "subgroups"))
+
+
+def _elsewhere(choice: recommendation.Choice, task: Mapping[str, Any]) -> Markup:
+    known = [
+        Markup(", on {} {}").format(name, _table(in_line(scores["melanoma"], "roc_auc"), _rivals(name, choice)))
+        for name, scores, _ in recommendation.measured(choice, task)[1:]
+        if scores["melanoma"]["roc_auc"] is not None
+    ]
+    return Markup("").join(known) or Markup(". A clinic never seen may differ")
+
+
+def _rivals(name: str, choice: recommendation.Choice) -> str:
+    return f"Trivial predictors on {name}, {TASKS[choice.task]}"
 
 
 def _benign(choice: recommendation.Choice, name: str, use: Mapping[str, Any]) -> Markup:

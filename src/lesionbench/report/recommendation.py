@@ -54,24 +54,22 @@ def measured(choice: Choice, task: Mapping[str, Any]) -> list[tuple[str, Mapping
     return [("test", scores["test"], used["test"]), *cohorts]
 
 
-def verdict(choice: Choice, task: Mapping[str, Any], phantom: bool, leaky: bool) -> str:
-    """The first sentence: whether anything is recommended, and why not."""
+def verdict(choice: Choice, task: Mapping[str, Any], phantom: bool, leaky: bool) -> tuple[str, list[str]]:
+    """The first sentence, whether anything is recommended, and what speaks against it on each part of the images."""
     if phantom:
-        return "No recommendation: the images are drawings. What follows shows the form only."
+        return "No recommendation: the images are drawings. What follows shows the form only.", []
     if leaky:
-        return "No recommendation: the split leaks on purpose, and its scores are too high."
+        return "No recommendation: the split leaks on purpose, and its scores are too high.", []
     if task["compare"]["split"] == "val":
-        return (
-            "No recommendation yet: the test split is sealed, and the thresholds were chosen on val, the images shown."
-        )
+        sealed = "the test split is sealed, and the thresholds were chosen on val, the images shown"
+        return f"No recommendation yet: {sealed}.", []
     if choice.point is None:
-        return "No recommendation: val has no melanoma to choose a threshold on."
-    faults = [
-        f"{name}: {fault}" for name, scores, use in measured(choice, task) for fault in _faults(choice, scores, use)
-    ]
+        return "No recommendation: val has no melanoma to choose a threshold on.", []
+    found = {name: "; ".join(_faults(choice, scores, use)) for name, scores, use in measured(choice, task)}
+    faults = [f"{name}: {told}." for name, told in found.items() if told]
     if faults:
-        return f"Not recommended for use on patients. {'; '.join(faults)}."
-    return "No fault was found on these images. A trial with patients of the clinic that will use it comes next."
+        return "Not recommended for use on patients.", faults
+    return "No fault was found on these images. A trial with patients of the clinic that will use it comes next.", []
 
 
 def _faults(choice: Choice, scores: Mapping[str, Any], use: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ export PYTHONPATH := src
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
-.PHONY: help setup repro real test lint format compare gather leak bench docs ui track lock clean
+.PHONY: help setup repro verify real test lint format compare gather leak bench docs ui track lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ endif
 
 repro: setup  ## rebuild everything that changed (ARGS="--force" for dvc repro's options)
 	$(BIN)/dvc repro $(ARGS)
+
+verify: setup  ## tell whether the last run reproduced the committed results
+	$(BIN)/python pipeline/verify.py
 
 RECIPE ?= cpu
 real: setup  ## results on the real images, by a recipe (RECIPE=gpu, ARGS="-S seed=2" for dvc exp run's options)

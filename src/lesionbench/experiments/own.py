@@ -26,12 +26,12 @@ def is_own(lock: Mapping[str, Any], params: Mapping[str, Any], path: str) -> boo
         >>> [is_own({"stages": {"a": made}}, {"train": {"epochs": n}}, "a.json") for n in (3, 4)]
         [True, False]
     """
-    stages = {name: stage for name, stage in lock.get("stages", {}).items() if _is_of(name, params)}
+    stages = {name: stage for name, stage in lock.get("stages", {}).items() if is_of(name, params)}
     made = {out["path"]: (name, out.get("md5")) for name, stage in stages.items() for out in stage.get("outs", [])}
     todo: list[str] = [path]
     seen: set[str] = set()
     while todo:
-        for name in {made[out][0] for out in _overlapping(todo.pop(), made)} - seen:
+        for name in {made[out][0] for out in overlapping(todo.pop(), made)} - seen:
             seen.add(name)
             for key, value in stages[name].get("params", {}).get("params.yaml", {}).items():
                 if _find(params, key) != value:
@@ -43,7 +43,7 @@ def is_own(lock: Mapping[str, Any], params: Mapping[str, Any], path: str) -> boo
     return True
 
 
-def _is_of(name: str, params: Mapping[str, Any]) -> bool:
+def is_of(name: str, params: Mapping[str, Any]) -> bool:
     """Whether params.yaml still asks for the stage `name`: dvc.lock also keeps the stages of dropped backbones."""
     tasks, backbones = params.get("tasks", []), params.get("backbones", [])
     asked = {*tasks, *(f"{task}-{backbone}" for task in tasks for backbone in backbones)}
@@ -51,7 +51,7 @@ def _is_of(name: str, params: Mapping[str, Any]) -> bool:
     return not at or instance in asked
 
 
-def _overlapping(path: str, outs: Mapping[str, Any]) -> Iterator[str]:
+def overlapping(path: str, outs: Mapping[str, Any]) -> Iterator[str]:
     """The outputs that are `path`, lie in it or contain it."""
     return (out for out in outs if f"{out}/".startswith(f"{path}/") or f"{path}/".startswith(f"{out}/"))
 

@@ -57,6 +57,11 @@ def test_a_changed_image_is_named(stages: dict[str, Any]) -> None:
     assert found.lines == ["data: 2 files differ", "  data/raw/images/x.jpg (changed)", "  data/raw/images/y.jpg (new)"]
 
 
+def test_files_of_no_stage_of_the_commit_are_left_out(stages: dict[str, Any]) -> None:
+    """As those of a backbone that was added here."""
+    assert not any(reproduced.sort_out(stages, {"models/melanoma/c.safetensors": "new"}).values())
+
+
 def test_of_many_files_some_are_named_and_all_counted(stages: dict[str, Any]) -> None:
     found = reproduced.judge_data(stages, {f"data/raw/{n}.jpg": "changed" for n in range(1234)})
     assert found.lines[0] == "data: 1,234 files differ"

@@ -103,13 +103,14 @@ def other_inputs(then: Stages, now: Stages) -> list[str]:
 
 
 def sort_out(stages: Stages, differ: Collection[str]) -> dict[str, list[str]]:
-    """Sort files that differ: data, models, and made (with models)."""
+    """Sort files that differ: data, models, and made (with models). What is of no stage in `stages` is left out."""
     outs = {out["path"]: name for name, stage in stages.items() for out in stage["outs"]}
     later = learned(stages)
     found: dict[str, list[str]] = {"data": [], "models": [], "made": []}
     for path in differ:
-        data = outs[next(own.overlapping(path, outs))] not in later
-        found["data" if data else "models" if path.startswith("models/") else "made"].append(path)
+        for out in own.overlapping(path, outs):
+            kind = "data" if outs[out] not in later else "models" if path.startswith("models/") else "made"
+            found[kind].append(path)
     return found
 
 

@@ -234,7 +234,7 @@ def test_melanoma_is_read_from_seven_diagnoses() -> None:
 def test_a_sealed_test_gives_nothing_to_compare() -> None:
     """Where predictions are of val alone, the ensemble and the others have no score on test."""
     tables = {name: split_up(seed, "melanoma").query("split == 'val'") for name, seed in (("a", 0), ("b", 1))}
-    table, _, _ = compare.ensemble(tables, "melanoma")
+    table, _ = compare.ensemble(tables, "melanoma")
     found = predictions.evaluate(table, "melanoma", sections.evaluate(), 1)
     assert (found["test"], found["external"]) == (None, {})
     part = compare.part(table, "melanoma", sections.evaluate(), "val")

@@ -255,10 +255,10 @@ def test_by_lesion_is_the_geometric_mean_of_its_images(split: pd.DataFrame, task
 @pytest.mark.parametrize("task", tasks.CLASSES)
 def test_an_evaluation_is_as_its_model_says(split: pd.DataFrame, task: str) -> None:
     """Keys, their order and their ranges, with and without a matrix of costs."""
-    _, _, table, temperature, biases = make(split, task)
+    _, _, table, calibrated = make(split, task)
     for wanted in (SECTION, section(decision="cost", cost=COST, bootstrap=0)):
         found = predictions.evaluate(table, task, wanted, 1)
-        found |= {"leaky": False, "temperature": temperature, "biases": biases, "train_key": "0" * 20}
+        found |= {"leaky": False, **calibrated.told(tasks.classes_of(task)), "train_key": "0" * 20}
         model = results.Evaluation.model_validate(found)
         assert list(model.plain()["test"]) == list(found["test"])
         assert model.plain() == found
@@ -331,12 +331,12 @@ def test_a_cohort_is_scored_with_and_without_the_images_that_repeat_a_lesion(spl
 def test_a_cohort_of_one_class_is_scored(split: pd.DataFrame, task: str, kept: str) -> None:
     """What one class leaves undefined is None, and the file's model takes it."""
     split.loc[split["cohort"].eq("clinic"), "dx"] = kept
-    _, _, table, temperature, biases = make(split, task)
+    _, _, table, calibrated = make(split, task)
     found = predictions.evaluate(table, task, SECTION, 0)
     clinic = found["external"]["clinic"]
     assert clinic["roc_auc"] is None
     assert clinic["accuracy"] is not None
-    told = {**found, "leaky": False, "temperature": temperature, "biases": biases, "train_key": "0" * 20}
+    told = {**found, "leaky": False, **calibrated.told(tasks.classes_of(task)), "train_key": "0" * 20}
     results.Evaluation.model_validate(told)
 
 

@@ -1,5 +1,6 @@
 """While the test split is sealed, no stage after the training looks at it; plots are of val even when it is open."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,9 @@ def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
     assert all(name.startswith("val_") for name in summed[TASK][BACKBONE])
     plots = [path for path in made if path.startswith("metrics/plots/")]
     assert len(plots) == 5
-    assert all(made[path] == before[path] for path in plots)  # of val in the open run, too
+    for path in plots:  # of val in the open run, too; another batch moves the last digit of a probability
+        sealed_run, open_run = (pd.read_csv(io.BytesIO(each[path])) for each in (made, before))
+        pd.testing.assert_frame_equal(sealed_run, open_run, check_exact=False, atol=1e-4)
 
     changed = split.assign(dx=split["dx"].where(~sealed, split["dx"].map({"mel": "nv"}).fillna("mel")))
     assert changed["dx"].ne(split["dx"]).sum() == sealed.sum()

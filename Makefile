@@ -40,8 +40,8 @@ repro: setup  ## rebuild everything that changed (ARGS="--force" for dvc repro's
 	$(BIN)/dvc repro $(ARGS)
 
 JOBS ?= 2
-# With NVIDIA's GPUs, each training has one for itself.
-SLOT := $(if $(shell command -v nvidia-smi),--process-slot-var=CUDA_VISIBLE_DEVICES)
+# Where there are NVIDIA's GPUs, tools/repro_stage.sh gives the trainings one after another.
+SLOT := $(if $(shell command -v nvidia-smi),--process-slot-var=SLOT)
 train-parallel: setup  ## the same, with JOBS=2 trainings at once
 	$(BIN)/dvc repro augment
 	$(BIN)/dvc stage list --name-only train | xargs -P $(JOBS) $(SLOT) -n 1 tools/repro_stage.sh

@@ -42,6 +42,8 @@ def main() -> None:
         print(line)
     if other := reproduced.other_inputs(stages, files.read_yaml("dvc.lock").get("stages", {})):
         raise errors.list_faults("this is another run: stages ran with other parameters or code", other)
+    if unfinished := reproduced.unfinished():
+        raise errors.list_faults("this is not one finished run; `make repro` finishes it", unfinished)
     if not (data.reproduced and models.reproduced):
         raise errors.UserError("the commit's results are not reproduced; what differs stands above")
     print("The commit's results are reproduced.")

@@ -41,7 +41,22 @@ def test_a_run_is_reproduced_until_a_file_or_score_differs(workspace: Path, call
     assert f"data: 1 files differ\n  data/raw/images/{image.name} (changed)\n" in said
     assert f"models: 0 of 1 are the commit's\n  {TASK} {BACKBONE}: trained anew; this machine does not" in said
     assert f"val_roc_auc {scores[TASK][BACKBONE]['val_roc_auc']:.4f}, was" in said
-    assert "error: the commit's results are not reproduced" in said
+    assert "error: this is not one finished run; `make repro` finishes it" in said
+    assert "download: changed outs data/raw" in said
+    assert f"train@{TASK}-{BACKBONE}: changed outs {MODEL}" in said
+
+
+def test_files_and_parameters_that_nothing_ran_with_are_no_result(workspace: Path, call: Command) -> None:
+    """However well the committed scores fit: a report that was edited, and epochs that nobody trained."""
+    page, params = workspace / "reports/index.html", workspace / "params.yaml"
+    before = page.read_bytes()
+    page.unlink()
+    page.write_bytes(b"broken")
+    params.write_text(params.read_text().replace("epochs: 2", "epochs: 1"))
+    said = verify(call, workspace, status=1)
+    assert "report: changed outs reports/index.html" in said
+    assert f"train@{TASK}-{BACKBONE}: changed deps params.yaml" in said
+    page.write_bytes(before)
 
 
 def test_a_clone_in_which_nothing_ran_is_told_what_to_type(workspace: Path, call: Command, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The tables' files hold what the page shows, table by table and cell by cell."""
 
 import csv
+import html as html_of
 import io
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from lesionbench.core.errors import UserError
 from lesionbench.report import tables
 
 Made = dict[str, Any]
@@ -106,7 +108,7 @@ def test_every_table_of_the_page_has_its_files(
         text = (tmp_path / "reports" / "tables" / f"{table.id}.md").read_text(encoding="utf-8")
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()[2:]}) == 1
         sections = {section for section in cells if table.id == "all-parameters" and "." not in section}
-        held = squeezed(text.replace("\\|", "|"))
+        held = squeezed(html_of.unescape(text).replace("\\|", "|"))
         assert [cell for cell in cells if squeezed(cell) not in held and cell not in sections] == []
         header, *rows = csv.reader(io.StringIO(tables.as_csv(table)))
         assert len(set(header)) == len(header), table.id
@@ -116,3 +118,16 @@ def test_every_table_of_the_page_has_its_files(
 
 def test_a_name_of_a_file_is_plain() -> None:
     assert tables.slug("Metrics on isic2018_test, Melanoma or “not”?") == "metrics-on-isic2018_test-melanoma-or-not"
+
+
+def test_two_tables_of_one_name_are_refused() -> None:
+    """The second would take the first one's file, and the first one's link would lead to the second's numbers."""
+    again = PAGE + PAGE[PAGE.index("<div") :].replace("A &amp; b", "a-B")
+    with pytest.raises(UserError, match=r"a-b\.csv: 'A & b' and 'a-B'; rename"):
+        tables.read(again)
+
+
+def test_markdown_holds_no_tag_of_a_name() -> None:
+    page = PAGE.replace("one|two", "&lt;img src=x&gt;|two")
+    _, (_, text) = tables.files(page)
+    assert "| &lt;img src=x>\\|two |" in text

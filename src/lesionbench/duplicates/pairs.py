@@ -39,7 +39,7 @@ def find_duplicates(
         for a, b in published[["image_id_a", "image_id_b"]].itertuples(index=False)
         if a in ids and b in ids
     }
-    detected = detected[detected["score"].ge(section.floor)]
+    detected = detected[detected["score"].ge(min(section.floor, section.threshold))]
     for a, b, score in detected[["image_id_a", "image_id_b", "score"]].itertuples(index=False):
         pair = (min(a, b), max(a, b))
         pairs[pair] = (score, pairs.get(pair, (None, "detected"))[1])

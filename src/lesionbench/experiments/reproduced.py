@@ -1,7 +1,7 @@
 """What a run reproduced of the results that git holds: files to the byte, or else scores within a tolerance.
 
-The data stages write the same bytes on every x86 CPU. A training does not: another CPU or GPU adds up in another order,
-and the weights drift apart. TOLERANCES has how far the scores then move, as docs/reproduced.md tells.
+The data stages write the same bytes on every x86 CPU with AVX2. A training does not: another CPU or GPU adds up in
+another order, and the weights drift apart. TOLERANCES has how far the scores then move, as docs/reproduced.md tells.
 """
 
 import importlib.metadata
@@ -35,6 +35,24 @@ def check_complete(stages: Stages) -> None:
         raise UserError("nothing has run here yet; `make repro` runs the pipeline")
     if lost:
         raise UserError(f"an output of {', '.join(lost)} is missing here; `make repro` makes it")
+
+
+def unfinished() -> list[str]:
+    """What here is not of one finished run, by DVC: outputs changed since, and stages that would run again.
+
+    Scores prove nothing of a model that was put in later, or of parameters that nothing ran with.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        found = repo.status()
+    told = {name: [each for each in kinds if isinstance(each, Mapping)] for name, kinds in found.items()}
+    return [
+        f"{name}: {kind} {', '.join(sorted(map(str, paths)))}"
+        for name, kinds in sorted(told.items())
+        for each in kinds
+        for kind, paths in each.items()
+    ]
 
 
 def changes(stages: Stages) -> dict[str, str]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from lesionbench.core.errors import UserError
+
 # As macros.j2 writes it. The templates' tables are well-formed XML.
 TABLE = re.compile(r'(?s)<div class="scroll[^"]*" id="table-([^"]+)"[^>]* aria-label="([^"]+)">\s*(<table.*?</table>)')
 TITLE = re.compile(r"(?s)<title>(.*?)</title>")
@@ -45,11 +47,23 @@ def slug(caption: str) -> str:
 
 
 def read(page: str) -> list[Table]:
-    """The tables of a page of `page.render`; its title, which names phantoms and leaks, ends their captions."""
-    title = _line(TITLE.findall(page))
+    """The tables of a page of `page.render`; its title, which names phantoms and leaks, ends their captions.
+
+    Raises:
+        UserError: if two tables have one name, as those of the cohorts "clinic A" and "clinic-a".
+    """
+    title, found = _line(TITLE.findall(page)), TABLE.findall(page)
+    captions: dict[str, str] = {}
+    for id, caption, _ in found:
+        if id in captions:
+            raise UserError(
+                f"two tables of the report would be one file, {id}.csv: {html.unescape(captions[id])!r} and "
+                f"{html.unescape(caption)!r}; rename one of the cohorts or backbones"
+            )
+        captions[id] = caption
     return [
         _table(id, html.unescape(f"{caption}. {title}"), ElementTree.fromstring(table.replace("&nbsp;", " ")))
-        for id, caption, table in TABLE.findall(page)
+        for id, caption, table in found
     ]
 
 
@@ -63,8 +77,12 @@ def files(page: str) -> Iterator[tuple[str, str]]:
 def as_markdown(table: Table) -> str:
     """The caption and the table as the page shows it, small print in brackets."""
     lines = [table.names, ["---"] * len(table.names), *([str(cell) for cell in row] for row in table.rows)]
-    rows = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"**{table.caption}**\n\n" + "\n".join(rows) + "\n"
+    rows = ("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
+    return f"**{_escaped(table.caption)}**\n\n" + "\n".join(rows) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", "\\|")
 
 
 def as_csv(table: Table) -> str:

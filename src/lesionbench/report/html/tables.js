@@ -28,7 +28,7 @@
     const names = head[0].map((_, j) => [...new Set(head.map((row) => line(row[j])))].join(": "));
     const rows = fill(bodyRows(table)).map((row) => row.map(line));
     if (!markdown) return [names, ...rows].map((row) => row.join("\t")).join("\n") + "\n";
-    const marked = [names, names.map(() => "---"), ...rows].map((row) => "| " + row.map((text) => text.replaceAll("|", "\\|")).join(" | ") + " |");
+    const marked = [names, names.map(() => "---"), ...rows].map((row) => "| " + row.map((text) => text.replaceAll("<", "&lt;").replaceAll("|", "\\|")).join(" | ") + " |");
     return `**${caption}. ${words(document.querySelector("title"))}**\n\n${marked.join("\n")}\n`;
   }
 

@@ -128,5 +128,4 @@ def test_a_sealed_run_holds_nothing_of_test(ran: Path, tmp_path: Path) -> None:
     assert changed["dx"].ne(split["dx"]).sum() == sealed.sum()
     changed.to_csv(tmp_path / "data/split.csv", index=False)
     run_script(tmp_path, "evaluate.py", TASK, BACKBONE)
-    run_script(tmp_path, "compare.py", TASK)
     assert texts(tmp_path, MADE) == {path: made[path] for path in made if path.startswith(tuple(MADE))}

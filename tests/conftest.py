@@ -25,9 +25,20 @@ settings.register_profile("lesionbench", max_examples=40, deadline=None, derando
 settings.load_profile("lesionbench")
 
 
+def needs_run(path: Path) -> bool:
+    """Whether tests of a file need the run of the pipeline, which takes a minute."""
+    return re.search(r"\b(ran|project): Path", path.read_text(encoding="utf-8")) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left with it when the others are done."""
+    found = {path: needs_run(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: not found[item.path])
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadfile` one worker takes all files of tests that need the run of the pipeline: it takes a minute.
+    """With `--dist loadfile` one worker takes all files of tests that need the run of the pipeline, and first.
 
     Groups of marked tests (`--dist loadgroup`) are none with pytest 9.2 and pytest-xdist 3.8.
     """
@@ -35,11 +46,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling
 
+    config.option.loadscopereorder = False  # it would begin with the file of most tests
+
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            needs_run = re.search(r"\b(ran|project): Path", Path(config.rootpath, file).read_text(encoding="utf-8"))
-            return "run of the pipeline" if needs_run else file
+            return "run of the pipeline" if needs_run(Path(config.rootpath, file)) else file
 
     return Files(config, log)
 

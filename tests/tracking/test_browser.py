@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def served(trained: Path, root: Path) -> Iterator[str]:
         assert server.stdout is not None
         told = next(line for line in server.stdout if line.startswith(f"{DATASET}-melanoma: "))
         yield told.split(": ", 1)[1].strip()
-        os.killpg(server.pid, 15)
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def test_the_view_shows_scores_and_the_comparison_both_backbones(served: str) -> None:

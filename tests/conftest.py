@@ -30,10 +30,16 @@ def needs_run(path: Path) -> bool:
     return re.search(r"\b(ran|project): Path", path.read_text(encoding="utf-8")) is not None
 
 
+def takes_long(path: Path) -> bool:
+    """Whether tests of a file train networks, or start browsers or other processes."""
+    found = re.search(r"playwright|subprocess|children|run_script", path.read_text(encoding="utf-8"))
+    return found is not None or path.stem == "test_training"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, so that no worker is left with it when the others are done."""
-    found = {path: needs_run(path) for path in {item.path for item in items}}
-    items.sort(key=lambda item: not found[item.path])
+    rank = {path: (not needs_run(path), not takes_long(path)) for path in {item.path for item in items}}
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)

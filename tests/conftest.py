@@ -21,7 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # No shrinking: what is drawn from a seed gets no simpler, and a failure would take minutes to be told.
 PHASES = (Phase.explicit, Phase.generate)
-settings.register_profile("lesionbench", max_examples=40, deadline=None, derandomize=True, database=None, phases=PHASES)
+settings.register_profile("lesionbench", max_examples=25, deadline=None, derandomize=True, database=None, phases=PHASES)
 settings.load_profile("lesionbench")
 
 

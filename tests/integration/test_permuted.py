@@ -45,7 +45,7 @@ def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
     held_out = set(split.loc[split["split"].isin(["test", "external"]), "image_id"])
     for name in ("data/split.csv", "data/index.csv"):
         files.write_csv(tmp_path / name, permute(files.read_csv(before / name), held_out))
-    for name in ("train", "evaluate", "explain"):
+    for name in ("train", "evaluate"):
         run_script(tmp_path, f"{name}.py", TASK, BACKBONE)
     run_script(tmp_path, "compare.py", TASK)
 
@@ -59,8 +59,8 @@ def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
     assert {path[0] for path in scores} <= {"test", "external", "robustness"}  # not val, temperature, biases, decision
     others = [moved(before, tmp_path, f"{name}/{TASK}.json") for name in ("compare", "rivals", "subgroups")]
     assert all(others)
-    chosen = {"threshold", "neighbour", "temperature", "quality_model", "melanoma_slope", "wanted"}
-    for path in set().union(scores, moved(before, tmp_path, f"explain/{own}"), *others):
+    chosen = {"threshold", "temperature", "quality_model", "melanoma_slope", "wanted"}
+    for path in set().union(scores, *others):
         assert path[-1] not in chosen, path
     assert all(HELD_OUT & set(path) for path in others[0])  # not chosen, limits, conformal.least, deployment.val
     assert not [path for path in others[1] if "val" in path]

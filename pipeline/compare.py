@@ -17,7 +17,7 @@ def main(task: str) -> None:
 
     from lesionbench import figures, params, results, schemas
     from lesionbench.core import files, leftovers, tasks
-    from lesionbench.evidence import compare, curves, names, predictions
+    from lesionbench.evidence import charts, compare, curves, names, predictions
     from lesionbench.evidence.chosen import ask
     from lesionbench.tracking import comparison
 
@@ -49,9 +49,9 @@ def main(task: str) -> None:
     found["differences"] = compare.paired_differences(shown, classes, *draw, free=free)
 
     data, of_split = curves.tabulate(shown, classes), {b: each[split] for b, each in scores.items()}
-    drawn = curves.draw(data, classes, of_split, split, section.decision)
+    drawn = charts.draw(data, classes, of_split, split, section.decision)
     histories = {b: each["history"] for b, each in trainings.items()}
-    drawn["learning"] = curves.draw_learning(histories, config.train.monitor, f"Training for {task}")
+    drawn["learning"] = charts.draw_learning(histories, config.train.monitor, f"Training for {task}")
     on_val = {b: compare.part(table, task, section, "val") for b, table in every.items()}
     for name, table in curves.tabulate(on_val, classes).items():
         files.write_csv(f"metrics/plots/{task}/{name}.csv", schemas.check(name, table, classes))

@@ -5,6 +5,8 @@ import pandas as pd
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from lesionbench.evidence import predictions
+
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -34,3 +36,9 @@ def draw_predictions(seed: int, classes: tuple[str, ...], skill: float = 1.0, n:
     table["label"] = np.array(classes)[labels]
     table["group_id"] = [f"L{i // 2:03d}" for i in range(n)]
     return table.assign(**{f"p_{name}": p[:, c] for c, name in enumerate(classes)})
+
+
+def draw_decided(seed: int, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Predictions with decisions, which are not the likeliest classes."""
+    table = draw_predictions(seed, classes)
+    return table.assign(called=(predictions.probabilities(table, classes) / np.arange(1, len(classes) + 1)).argmax(1))

@@ -1,6 +1,7 @@
 """What several test modules share: the project's root, runs of the pipeline, and property tests that draw the same
 examples each time."""
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ settings.register_profile("lesionbench", max_examples=25, deadline=None, derando
 settings.load_profile("lesionbench")
 
 
+@functools.cache
 def needs_run(path: Path) -> bool:
     """Whether tests of a file need the run of the pipeline, which takes a minute."""
     return re.search(r"\b(ran|project): Path", path.read_text(encoding="utf-8")) is not None

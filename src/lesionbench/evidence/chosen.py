@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lesionbench.core import tasks
-from lesionbench.evidence import challenge, curves, deployment, predictions, refusal, transfer
+from lesionbench.evidence import challenge, charts, deployment, predictions, refusal, transfer
 
 if TYPE_CHECKING:
     from lesionbench.params import Evaluate
@@ -59,7 +59,7 @@ def ask(
     drawn["refusal"] = refusal.draw(refusal.curves(answers, classes), backbone, shown, len(answers))
     if worse := evaluation.get("robustness"):
         title = f"{backbone} on worse images: {worse['split']}, n = {worse['n']:,}"
-        drawn["robustness"] = curves.draw_disturbed(worse, title)
+        drawn["robustness"] = charts.draw_disturbed(worse, title)
     entries = challenge.tables(table) if task == "diagnosis" else ()
     tables = {"thresholds": swept, **{f"isic2018_{part}": of_part for part, of_part in entries}}
     return Answers({**found, **({"transfer": lost} if lost else {})}, drawn, tables)

@@ -64,7 +64,7 @@ class Decided(Numbers):
 
 
 class LesionScores(Numbers):
-    """Scores where each lesion counts once, by the mean logit of its images; null: undefined on these lesions.
+    """Scores where each lesion counts once, by the geometric mean of its images' p; null: undefined on these lesions.
 
     The probabilities are calibrated by image, not by lesion.
     """

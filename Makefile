@@ -55,7 +55,7 @@ real: setup  ## results on the real images, by a recipe (RECIPE=gpu, ARGS="-S se
 	$(BIN)/python pipeline/real.py '$(RECIPE)' $(ARGS)
 
 test: setup  ## run the tests, on all cores (ARGS=tests/split for a part)
-	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup  ## check format, imports, types and layers
 	$(BIN)/ruff format --check .

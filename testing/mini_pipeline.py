@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -110,9 +111,25 @@ def run_script(folder: Path, *command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[], Path]) -> Path:
+    """The folder that `make` returns. Of several processes of pytest-xdist the first makes it, and the others wait."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make()
+    of_all = tmp_path_factory.getbasetemp().parent
+    with FileLock(of_all / f"{name}.lock"):
+        told = of_all / f"{name}.txt"
+        if not told.exists():
+            told.write_text(str(make()))
+        return Path(told.read_text())
+
+
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the outputs of all stages, each of which ran in a folder of its own."""
+    """A folder with the outputs of all stages, each of which ran in a folder of its own. No test may change it."""
+    return once(tmp_path_factory, "ran", lambda: run_all(tmp_path_factory))
+
+
+def run_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
     config = mini_params()
     for name, stage in declared_stages().items():
@@ -164,6 +181,13 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Command:
 @pytest.fixture(scope="session")
 def project(ran: Path, call: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its own with the results of a run, committed to git and DVC."""
+    committed = once(tmp_path_factory, "project", lambda: commit(ran, call, tmp_path_factory))
+    own = tmp_path_factory.mktemp("own") / "project"  # tests change it, and other processes have theirs
+    call(committed, "cp", "-r", ".", str(own))
+    return own
+
+
+def commit(ran: Path, call: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     # What git would track: a machine's own weights, images and settings stay out, as they would of a clone.
     command = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROJECT)

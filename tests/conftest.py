@@ -1,12 +1,10 @@
 """What several test modules share: the project's root, runs of the pipeline, and property tests that draw the same
 examples each time."""
 
-import functools
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -26,42 +24,36 @@ settings.register_profile("lesionbench", max_examples=25, deadline=None, derando
 settings.load_profile("lesionbench")
 
 
-@functools.cache
-def needs_run(path: Path) -> bool:
-    """Whether tests of a file need the run of the pipeline, which takes a minute."""
-    return re.search(r"\b(ran|project): Path", path.read_text(encoding="utf-8")) is not None
+def rank(path: Path) -> int:
+    """When a file's tests begin: what takes long first, but one process must have run the pipeline before.
 
-
-def takes_long(path: Path) -> bool:
-    """Whether tests of a file train networks, or start browsers or other processes."""
-    found = re.search(r"playwright|subprocess|children|run_script", path.read_text(encoding="utf-8"))
-    return found is not None or path.stem == "test_training"
+    0: a file that runs the pipeline, which takes a minute. 1: networks are trained, or browsers or other processes
+    started. 2: so they are, and the run of the pipeline is needed. 3: the rest.
+    """
+    text = path.read_text(encoding="utf-8")
+    needs_run = re.search(r"\b(ran|project): Path", text) is not None
+    takes_long = path.stem == "test_training" or re.search(r"playwright|subprocess|children|run_script|call: ", text)
+    return 0 if path.stem == "test_pipeline" else 2 if needs_run else 1 if takes_long else 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, so that no worker is left with it when the others are done."""
-    rank = {path: (not needs_run(path), not takes_long(path)) for path in {item.path for item in items}}
-    items.sort(key=lambda item: rank[item.path])
+    """What takes longest comes first, so that no process is left with it when the others are done."""
+    ranks = {path: rank(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadfile` one worker takes all files of tests that need the run of the pipeline, and first.
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`, one process more than there are cores, as many tests wait for other processes; at most 4."""
+    from joblib import cpu_count
 
-    Groups of marked tests (`--dist loadgroup`) are none with pytest 9.2 and pytest-xdist 3.8.
-    """
-    if config.getvalue("dist") != "loadfile":
-        return None
-    from xdist.scheduler import LoadFileScheduling
+    return min(cpu_count() + 1, 4)
 
-    config.option.loadscopereorder = False  # it would begin with the file of most tests
 
-    class Files(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "run of the pipeline" if needs_run(Path(config.rootpath, file)) else file
-
-    return Files(config, log)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> None:
+    """With `--dist loadfile`, files come in the order above, and not that of most tests first."""
+    config.option.loadscopereorder = False
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,12 @@ def area(table: pd.DataFrame) -> str:
     draws = Draws.make(table["group_id"].to_numpy(), labels, SAMPLES, 1)
     values = leak_cost.score(table, draws.weights, classes_of(TASK), (AREA,))[AREA]
     told = draws.score("of", values, draws.fewer(labels == "mel"), 0, 1)
-    low, high = told.get("of_ci") or (np.nan, np.nan)
-    return f"{told['of']:.3f} [{low:.3f}, {high:.3f}]"
+    return told_with(told["of"], *(told.get("of_ci") or (np.nan, np.nan)))
+
+
+def told_with(value: float, low: float, high: float) -> str:
+    """A number and its interval, which rests on ten melanoma lesions or more."""
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{value:.3f}, too few to say"
 
 
 def main(folder: Path, sources: list[str]) -> None:
@@ -61,7 +65,7 @@ def main(folder: Path, sources: list[str]) -> None:
             found, images = cost(scored(folder, home), never)
             melanoma = images["label"].eq("mel")
             counts = f"{len(images)}, {melanoma.sum()}, {images.loc[melanoma, 'group_id'].nunique()}"
-            told = f"{-found['difference']:.3f} [{-found['high']:.3f}, {-found['low']:.3f}]"
+            told = told_with(*(-found[name] for name in ("difference", "high", "low")))
             values = f"{found['base']:.3f}", f"{found['base'] + found['difference']:.3f}"
             rows.append((source, trained.parent.name, counts, *values, told, area(never)))
     head = (

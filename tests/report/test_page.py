@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lesionbench import results
-from lesionbench.evidence.names import HEADLINE, METRICS, SKILLS
+from lesionbench.evidence.names import HEADLINE, METRICS, RIVALS, SKILLS
 from lesionbench.report import formats, page
 
 PHANTOM = "PHANTOM DATA — drawn by the program, not patients. These numbers say nothing about melanoma."
@@ -175,6 +175,22 @@ def test_every_metric_stands_with_its_interval(made: Made, backbones: list[str],
         values = [round(0.3 + 0.05 * k + 0.01 * i, 3) for k in range(len(METRICS))]
         assert cells[1:-1] == [f"{v:.3f}{v - 0.1:.3f}–{v + 0.1:.3f}" for v in values[:-1]]
         assert cells[-1] == f"{values[-1]:.3f}"  # an ECE has no interval
+
+
+def test_every_score_stands_beside_trivial_ones(made: Made, render: Render) -> None:
+    """Each table of scores ends with the three trivial predictors; the constant names the commonest class."""
+    constant = made["rivals/diagnosis"]["scores"]["constant"]
+    constant["test"]["decisions"]["likeliest"]["accuracy"] = 0.671
+    constant["external"]["clinic"]["decisions"]["likeliest"]["accuracy"] = 0.529
+    shown = Page(render(made))
+    for accuracy in ("0.671", "0.529"):
+        row = shown.row("val's class shares", accuracy)
+        at = shown.rows.index(row)
+        assert [each[0] for each in shown.rows[at + 1 : at + 3]] == [*RIVALS.values()][1:]
+        assert row[2] == "0.500"  # ROC AUC
+        assert len({len(each) for each in shown.rows[at - 1 : at + 3]}) == 1
+    by_lesion = [row for row in shown.rows if row[0] == RIVALS["quality"] and len(row) == 2 + len(page.BY_LESION)]
+    assert len(by_lesion) == 2  # a table a task
 
 
 def test_every_metric_is_named_and_explained(made: Made, render: Render) -> None:

@@ -163,6 +163,7 @@ def test_the_intervals_cover_no_gain_in_about_95_of_100() -> None:
         found = energy.summarise(maps, random, masks, rows(80, 2), 200, k)
         covered[k] = [found[f"{name}_ci"][0] <= 0 <= found[f"{name}_ci"][1] for name in GAINS]
         energies.append([found["energy_in_lesion"], *found["energy_in_lesion_ci"]])
+        assert found["energy_in_lesion_right_ci"] == found["energy_in_lesion_ci"]  # all are right
     assert (covered.mean(axis=0) > 0.92).all(), covered.mean(axis=0)
     assert (covered.mean(axis=0) < 0.98).all(), covered.mean(axis=0)
     energy_in, low, high = np.transpose(energies)

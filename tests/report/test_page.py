@@ -285,9 +285,9 @@ def test_the_ensemble_is_a_full_member(made: Made, backbones: list[str], render:
 def test_all_rules_stand_beside_the_one_shown(made: Made, backbones: list[str], render: Render) -> None:
     """The rule in force is said; the numbers of each rule stand in a table of their own."""
     decided = made[f"evaluate/melanoma/{backbones[0]}"]["test"]["decisions"]
-    decided["likeliest"] |= {"accuracy": 0.987, "precision": None}
+    decided["likeliest"] |= {"accuracy": 0.987, "accuracy_ci": [0.9, 0.99], "precision": None}
     shown = Page(render(made))
-    row = next(row for row in shown.rows if row[:2] == ["likeliest", "0.987"])
+    row = next(row for row in shown.rows if row[:2] == ["likeliest", "0.9870.900–0.990"])
     assert row[3] == "–"
     assert "Decisions follow the rule balanced: the class whose probability is largest beside its share" in shown.text
 

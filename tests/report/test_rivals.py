@@ -68,7 +68,9 @@ def test_beside_the_networks_the_constant_names_the_commonest_class() -> None:
     """Its decisions are of the rule `likeliest`; by the rule in force it may name the rarest class."""
     by_lesion = {"n": 8, "accuracy": 0.1, "accuracy_ci": [0.0, 0.2], "roc_auc": 0.5}
     scores = {"accuracy": 0.03, "accuracy_ci": [0.01, 0.05], "roc_auc": 0.5, "by_lesion": by_lesion}
-    scores |= {"decisions": {"balanced": {"accuracy": 0.03}, "likeliest": {"accuracy": 0.67}}}
+    scores |= {
+        "decisions": {"balanced": {"accuracy": 0.03}, "likeliest": {"accuracy": 0.67, "accuracy_ci": [0.6, 0.7]}}
+    }
     other = {**scores, "accuracy": 0.4}
     made = {
         name: {"test": each, "external": {"clinic": each}} for name, each in (("constant", scores), ("quality", other))

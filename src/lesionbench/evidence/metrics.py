@@ -142,27 +142,25 @@ def per_class(
     Returns:
         class name → its scores; an undefined score is None.
     """
-    once, lesion = draws.weights[:1], draws.lesion if lesion is None else lesion
+    weights, lesion = draws.weights, draws.lesion if lesion is None else lesion
     found: dict[str, dict[str, Any]] = {}
     for c, name in enumerate(names):
         here, chosen = labels == c, called == c
-        n, n_called = int(here.sum()), int(chosen.sum())
-        roc_auc, average_precision = map(_number, weighted_areas(p[:, c], here, once))
+        fewest = draws.fewer(here)
+        roc_auc, average_precision = weighted_areas(p[:, c], here, weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = 2 * (weights @ (here & chosen)) / (weights @ here + weights @ chosen)
         found[name] = {
             **draws.share("precision", here, chosen),
             **draws.share("recall", chosen, here),
-            "f1": 2 * int((here & chosen).sum()) / (n + n_called) if n else None,
-            "roc_auc": roc_auc,
-            "average_precision": average_precision,
+            **draws.score("f1", f1 if here.any() else np.full(len(weights), np.nan), fewest, 0, 1),
+            **draws.score("roc_auc", roc_auc, fewest, 0, 1),
+            **draws.score("average_precision", average_precision, fewest, 0, 1),
             "ece": reliability.ece(p[:, c], here, draws.lesion),
-            "n": n,
+            "n": int(here.sum()),
             "lesions": len(np.unique(lesion[here])),
         }
     return found
-
-
-def _number(values: np.ndarray) -> float | None:
-    return None if np.isnan(values[0]) else float(values[0])
 
 
 def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -279,9 +277,8 @@ def evaluate(
     found["ece"] = eces[1] if classes == 2 or None in eces else float(np.mean(eces))
     found |= score(skills(p, labels, prior, draws.weights), called[decision], labels, classes, draws)
     found |= {"melanoma": reliability.evaluate(p[:, column], labels == column, draws)}
-    once = draws.weights[:1]
     found["decisions"] = {
-        rule: {name: _number(values) for name, values in decided(called[rule], labels, once, classes).items()}
+        rule: score(decided(called[rule], labels, draws.weights, classes), called[rule], labels, classes, draws)
         for rule in rules
     }
     p_lesion, of_lesion, first = by_lesion(p, labels, lesion)

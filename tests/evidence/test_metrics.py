@@ -12,7 +12,7 @@ from scores import draw_scores, seeds
 from sklearn import metrics as sk
 
 from lesionbench.core.tasks import CLASSES, DIAGNOSES
-from lesionbench.evidence import metrics
+from lesionbench.evidence import metrics, ranks
 from lesionbench.evidence.decisions import decide
 from lesionbench.evidence.intervals import Draws, wilson
 
@@ -326,7 +326,9 @@ def test_each_class_against_the_rest_equals_scikit_learn_s(seed: int, decimals: 
     """Precision, recall and f1 of the decision, areas of p; counted in images and lesions."""
     p, labels, _ = draw_scores(seed, 60, 4, decimals)
     called = p.argmax(axis=1)
-    found = metrics.per_class(p, labels, called, list("abcd"), Draws.make(np.arange(60) // 2, None, 0, 1))
+    draws = Draws.make(np.arange(60) // 2, None, 0, 1)
+    areas = ranks.areas_by_class(p, labels, draws.weights, range(4))
+    found = metrics.per_class(p, labels, called, list("abcd"), draws, areas)
     rows = zip(*sk.precision_recall_fscore_support(labels, called, labels=range(4), zero_division=0), strict=True)
     for c, (precision, recall, f1, n) in enumerate(rows):
         own = found["abcd"[c]]

@@ -142,9 +142,11 @@ def test_every_table_is_copied_as_its_file_is(page: Any, tmp_path: Path) -> None
 
 def within_a_frame(page: Any, html: str) -> None:
     """As MLflow shows the page: its files lie elsewhere, so no link leads to them; what can be copied stays."""
-    made = "Object.assign(document.createElement('iframe'), { srcdoc, sandbox: 'allow-scripts' })"
     page.goto("about:blank")
-    page.evaluate(f"(srcdoc) => document.body.append({made})", html)
+    made = "{ src: URL.createObjectURL(new Blob([html], { type: 'text/html' })), sandbox: 'allow-scripts' }"
+    page.evaluate(
+        f"(html) => document.body.replaceChildren(Object.assign(document.createElement('iframe'), {made}))", html
+    )
     frame = page.frame_locator("iframe")
     frame.locator(".files button").first.wait_for()
     assert frame.locator(".files a").count() == 0

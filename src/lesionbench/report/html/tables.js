@@ -88,7 +88,7 @@
     box.prepend(button("Copy", false), " ", button("Copy Markdown", true), " ");
     box.append(told);
   }
-  const framed = location.protocol === "about:"; // MLflow shows the page so, and the files lie elsewhere
+  const framed = ["about:", "blob:"].includes(location.protocol); // MLflow shows the page so, without its files
   for (const box of document.querySelectorAll(".files")) {
     if (framed) for (const link of box.querySelectorAll("a")) link.remove();
     const region = document.getElementById(box.dataset.of), table = region.querySelector("table");

@@ -124,18 +124,18 @@ def test_intervals_of_the_gain_hold_the_truth() -> None:
 @pytest.mark.parametrize("melanomas", [12, 30])
 @pytest.mark.parametrize("risk", [0.02, 0.05])
 def test_intervals_of_a_gain_over_all_hold_the_truth(melanomas: int, risk: float) -> None:
-    """There it rests on the few melanomas that are not called: of 300 drawn samples, 92 % or more hold the truth."""
+    """There it rests on the few melanomas that are not called: of 200 drawn samples, 91 % or more hold the truth."""
     rng, within, others = np.random.default_rng(17), 0, 9 * melanomas
     positive, harm = np.arange(10 * melanomas) < melanomas, risk / (1 - risk)
     assert harm * 0.9 < 0.1  # acting on all is better than on none
     of_melanomas, of_others = rng.beta(1.2, 4, 100_000), rng.beta(0.5, 12, 100_000)
     truth = 0.9 * harm * np.mean(of_others < risk) - 0.1 * np.mean(of_melanomas < risk)
-    for seed in range(300):
+    for seed in range(200):
         p = np.concatenate([rng.choice(of_melanomas, melanomas), rng.choice(of_others, others)])
         resampled = Draws.make(np.arange(len(p)), positive.astype(int), 60, seed)
         (found,) = deployment.net_benefit(p, positive, [risk], resampled)
         within += found["gain_ci"][0] <= truth <= found["gain_ci"][1]
-    assert within >= 276
+    assert within >= 182
 
 
 def test_noise_is_seldom_shown_to_have_a_gain() -> None:

@@ -124,6 +124,17 @@ def external(name: str) -> Plant:
     return plant
 
 
+def cohort(change: Callable[[str], str], image: str = "E1") -> Plant:
+    """Changes the labels of the cohort outer, and gives its image another name."""
+
+    def plant(here: Path) -> None:
+        text("data/mine/external/outer/labels.csv", change)(here)
+        folder = here / "data/mine/external/outer"
+        (folder / "E1.jpg").rename(folder / f"{image}.jpg")
+
+    return plant
+
+
 def mirror(member: str = "I2.jpg", data: bytes = b"x", flags: int = 0, sums: Callable[[str], str] = str) -> Plant:
     """A local mirror of HAM10000 whose second part holds `member`."""
 

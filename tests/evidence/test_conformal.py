@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from crepes import ConformalClassifier
 from hypothesis import given
+from scipy.stats import norm
 from scores import draw_scores, seeds
 
 from lesionbench.evidence import conformal
@@ -63,3 +64,25 @@ def test_what_is_measured_by_hand() -> None:
         "mel": {"n": 2, "lesions": 2, "coverage": 0.5},
         "df": {"n": 0, "lesions": 0, "coverage": None},
     }
+
+
+def test_intervals_hold_the_truth_in_19_of_20() -> None:
+    """A lesion's images are alike; each class is in a set with a chance of 0.9 if it is the true one, else of 0.25."""
+    names, lesions = ("nv", "mel", "df"), np.repeat([0, 1, 2], [120, 40, 20])
+    truth = {"coverage": 0.9, "mean_size": 1.4, "mel": 0.9}
+    held: dict[str, list[bool]] = {name: [] for name in truth}
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        lesion = np.repeat(np.arange(len(lesions)), rng.integers(1, 4, len(lesions)))
+        own = rng.normal(0, np.sqrt(0.3), (len(lesion), 3))
+        noise = rng.normal(0, np.sqrt(0.7), (len(lesions), 3))[lesion] + own
+        labels = lesions[lesion]
+        sets = noise < np.where(np.eye(3, dtype=bool)[labels], norm.ppf(0.9), norm.ppf(0.25))
+        told = conformal.measure(sets, labels, names, 1, Draws.make(lesion, labels, 60, seed), lesion)
+        told["mel_ci"] = told["per_class"]["mel"]["coverage_ci"]
+        for name, value in truth.items():
+            low, high = told[f"{name}_ci"]
+            held[name].append(bool(low <= value <= high))
+    often = {name: np.mean(each) for name, each in held.items()}
+    assert min(often.values()) >= 0.89, often
+    assert max(often.values()) < 1, often

@@ -103,34 +103,39 @@ def test_net_benefit_is_that_of_dcurves() -> None:
 
 
 def test_intervals_of_the_gain_hold_the_truth() -> None:
-    """Of 200 drawn samples of a calibrated p with a known gain, 90 to 99 % have it within the interval."""
-    rng, within, risk = np.random.default_rng(11), 0, 0.2
+    """Of 200 drawn samples of a calibrated p with a known gain, 90 to 99 % have it within the interval.
+
+    Acting on all has less than nothing, so the gain is the net benefit; that has an interval of its own.
+    """
+    rng, within, risk = np.random.default_rng(11), {"model": 0, "gain": 0}, 0.2
     p = rng.beta(1, 6, 100_000)
     called = p >= risk
-    truth = np.mean(called * p) - risk / (1 - risk) * np.mean(called * (1 - p))  # acting on all has less than 0
+    truth = np.mean(called * p) - risk / (1 - risk) * np.mean(called * (1 - p))
     for seed in range(200):
         own = rng.choice(p, 400)
         positive = rng.random(400) < own
         (found,) = deployment.net_benefit(own, positive, [risk], Draws.make(np.arange(400), None, 100, seed))
-        within += found["gain_ci"][0] <= truth <= found["gain_ci"][1]
-    assert 180 <= within <= 198
+        for name in within:
+            within[name] += found[f"{name}_ci"][0] <= truth <= found[f"{name}_ci"][1]
+    assert min(within.values()) >= 180, within
+    assert max(within.values()) <= 198, within
 
 
 @pytest.mark.parametrize("melanomas", [12, 30])
 @pytest.mark.parametrize("risk", [0.02, 0.05])
 def test_intervals_of_a_gain_over_all_hold_the_truth(melanomas: int, risk: float) -> None:
-    """There it rests on the few melanomas that are not called: of 300 drawn samples, 92 % or more hold the truth."""
+    """There it rests on the few melanomas that are not called: of 200 drawn samples, 91 % or more hold the truth."""
     rng, within, others = np.random.default_rng(17), 0, 9 * melanomas
     positive, harm = np.arange(10 * melanomas) < melanomas, risk / (1 - risk)
     assert harm * 0.9 < 0.1  # acting on all is better than on none
     of_melanomas, of_others = rng.beta(1.2, 4, 100_000), rng.beta(0.5, 12, 100_000)
     truth = 0.9 * harm * np.mean(of_others < risk) - 0.1 * np.mean(of_melanomas < risk)
-    for seed in range(300):
+    for seed in range(200):
         p = np.concatenate([rng.choice(of_melanomas, melanomas), rng.choice(of_others, others)])
         resampled = Draws.make(np.arange(len(p)), positive.astype(int), 60, seed)
         (found,) = deployment.net_benefit(p, positive, [risk], resampled)
         within += found["gain_ci"][0] <= truth <= found["gain_ci"][1]
-    assert within >= 276
+    assert within >= 182
 
 
 def test_noise_is_seldom_shown_to_have_a_gain() -> None:

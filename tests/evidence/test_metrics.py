@@ -12,7 +12,7 @@ from scores import draw_scores, seeds
 from sklearn import metrics as sk
 
 from lesionbench.core.tasks import CLASSES, DIAGNOSES
-from lesionbench.evidence import metrics
+from lesionbench.evidence import metrics, ranks
 from lesionbench.evidence.decisions import decide
 from lesionbench.evidence.intervals import Draws, wilson
 
@@ -234,6 +234,17 @@ def test_scores_follow_the_rule_and_all_rules_are_told() -> None:
     assert "cost" not in metrics.evaluate(p, labels, np.arange(300), TWO, 0, 1)["decisions"]
 
 
+def test_what_is_told_twice_has_one_interval() -> None:
+    """The rule in force and all others, and of two classes melanoma against the rest, whose scores those are."""
+    p, labels, _ = draw_scores(7, 300, 2)
+    found = metrics.evaluate(p, labels, np.arange(300) // 2 * 2, TWO, 50, 1, decision="balanced")
+    names = [f"{name}{end}" for name in metrics.DECIDED for end in ("", "_ci")]
+    assert found["decisions"]["balanced"] == {name: found[name] for name in names}
+    assert found["decisions"]["likeliest"].keys() == {*names}
+    names = [f"{name}_ci" for name in ("precision", "recall", "f1", "roc_auc", "average_precision")]
+    assert {name: found["per_class"]["melanoma"][name] for name in names} == {name: found[name] for name in names}
+
+
 def test_external_lesions_are_drawn_freely() -> None:
     """The number of melanomas varies there too, which widens what hangs on it."""
     rng = np.random.default_rng(2)
@@ -315,7 +326,9 @@ def test_each_class_against_the_rest_equals_scikit_learn_s(seed: int, decimals: 
     """Precision, recall and f1 of the decision, areas of p; counted in images and lesions."""
     p, labels, _ = draw_scores(seed, 60, 4, decimals)
     called = p.argmax(axis=1)
-    found = metrics.per_class(p, labels, called, list("abcd"), Draws.make(np.arange(60) // 2, None, 0, 1))
+    draws = Draws.make(np.arange(60) // 2, None, 0, 1)
+    areas = ranks.areas_by_class(p, labels, draws.weights, range(4))
+    found = metrics.per_class(p, labels, called, list("abcd"), draws, areas)
     rows = zip(*sk.precision_recall_fscore_support(labels, called, labels=range(4), zero_division=0), strict=True)
     for c, (precision, recall, f1, n) in enumerate(rows):
         own = found["abcd"[c]]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from scipy.stats import norm
 from sklearn import metrics as sk
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
@@ -82,6 +83,30 @@ def test_about_a_twentieth_of_like_images_is_flagged() -> None:
         scores = outside.distance(draw(seed, 400), train)
         shares.append((scores[200:] > outside.threshold(scores[:200])).mean())
     assert np.mean(shares) == pytest.approx(10.5 / 201, abs=4 * np.std(shares) / np.sqrt(60))
+
+
+def of_lesions(rng: np.random.Generator, lesions: int, shift: float) -> outside.Seen:
+    """Both scores normal, by `shift` and half of it higher; a lesion has one to three images that are alike."""
+    lesion = np.repeat(np.arange(lesions), rng.integers(1, 4, lesions))
+    noise = rng.normal(0, np.sqrt(0.6), (2, lesions))[:, lesion] + rng.normal(0, np.sqrt(0.4), (2, len(lesion)))
+    return outside.Seen(shift + noise[0], shift / 2 + noise[1], lesion.astype(str))
+
+
+def test_intervals_hold_the_truth_in_19_of_20() -> None:
+    """Of both areas and of the share flagged, which are known of normal scores; twelve lesions are few."""
+    limit, shift = norm.isf(0.05), 1.2
+    truth = {"roc_auc": norm.cdf(shift / np.sqrt(2)), "roc_auc_unsure": norm.cdf(shift / 2 / np.sqrt(2))}
+    truth["flagged"] = norm.sf(limit - shift)
+    held: dict[str, list[bool]] = {name: [] for name in truth}
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        told = outside.flagged(of_lesions(rng, 12, shift), limit, of_lesions(rng, 150, 0), 60, seed)
+        for name, value in truth.items():
+            low, high = told[f"{name}_ci"]
+            held[name].append(bool(low <= value <= high))
+    often = {name: np.mean(each) for name, each in held.items()}
+    assert min(often.values()) >= 0.89, often
+    assert max(often.values()) < 1, often
 
 
 def test_the_threshold_is_of_val_alone() -> None:

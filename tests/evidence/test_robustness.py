@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sections
+from scipy.stats import multivariate_normal, norm
 from sklearn.metrics import roc_auc_score
 
 from lesionbench import results
@@ -114,6 +115,42 @@ def test_a_network_that_sees_nothing_is_not_disturbed() -> None:
     for levels in measured(lambda images: np.full(len(images), 0.2))["disturbances"].values():
         for row in levels.values():
             assert (row["roc_auc"], row["drop"], row["changed"]) == (0.5, 0, 0)
+
+
+def in_two_lights(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """p(melanoma) of images of two pixels: by red in full light, by green in half the light; blue tells the light."""
+    red, green, blue = images[:, 0, 0].T.astype(float)
+    p = norm.cdf(np.where(blue > 150, red - 128, 2 * green - 128) / 24)
+    return np.stack([1 - p, p], axis=1)
+
+
+def test_intervals_of_what_changes_hold_the_truth_in_19_of_20(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two scores of a lesion, normal and alike: melanomas are 1.6 higher in full light, 0.8 in half the light."""
+    monkeypatch.setattr(robustness, "LEVELS", {"brightness": (0.5,)})
+    full, half, shared = 1.6, 0.8, 0.6
+    truth = {"before": norm.cdf(full / np.sqrt(2)), "after": norm.cdf(half / np.sqrt(2))}
+    truth["drop"] = truth["before"] - truth["after"]
+    # A decision changes where the two scores lie on two sides of 0; half of the images are melanomas.
+    both = [multivariate_normal.cdf([-a, -b], cov=[[1, shared], [shared, 1]]) for a, b in ((0, 0), (full, half))]
+    one = [norm.cdf(-a) + norm.cdf(-b) for a, b in ((0, 0), (full, half))]
+    truth["changed"] = np.mean(one) - 2 * np.mean(both)
+    section = sections.evaluate(bootstrap=60, robustness=200, decision="likeliest")
+    held: dict[str, list[bool]] = {name: [] for name in truth}
+    for seed in range(100):
+        rng, each = np.random.default_rng(seed), table(400, 200)
+        score = rng.normal(0, np.sqrt(shared), (400, 1)) + rng.normal(0, np.sqrt(1 - shared), (400, 2))
+        score += each["label"].eq("melanoma").to_numpy()[:, None] * [full, half]
+        seen = np.column_stack([128 + 24 * score, np.full(400, 200)]).clip(0, 255).round()
+        pixels = np.tile(seen[:, None, None], (1, 2, 2, 1)).astype(np.uint8)
+        found = robustness.measure(each, np.arange(400), pixels, in_two_lights, "melanoma", section, seed)
+        row = found["disturbances"]["brightness"]["0.5"]
+        told = {"before": found["roc_auc_ci"], "after": row["roc_auc_ci"]}
+        told |= {name: row[f"{name}_ci"] for name in ("drop", "changed")}
+        for name, (low, high) in told.items():
+            held[name].append(bool(low <= truth[name] <= high))
+    often = {name: np.mean(each) for name, each in held.items()}
+    assert min(often.values()) >= 0.89, often
+    assert max(often.values()) < 1, often
 
 
 def test_val_stands_in_while_test_is_sealed() -> None:

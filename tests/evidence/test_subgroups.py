@@ -194,15 +194,19 @@ def test_images_of_an_unknown_source_pair_with_nothing() -> None:
 
 
 def test_intervals_hold_the_truth_in_19_of_20() -> None:
-    """Of the area within sources, of a subgroup's area, and of its sensitivity at a fixed threshold."""
+    """Of the areas in all and within sources, their difference, a subgroup's area, and its sensitivity."""
     area, reached = norm.cdf(1.2 / np.sqrt(2)), norm.sf(-0.2)  # P(1.2 + 1 + noise - 2 > 0)
-    held: dict[str, list[bool]] = {"within": [], "roc_auc": [], "sensitivity": []}
+    # By the source of a melanoma and of another lesion; a has 12 and 108 of them, b 60 and 60.
+    areas = norm.cdf((1.2 + np.array([[0, -1], [1, 0]])) / np.sqrt(2))
+    total = np.array([12, 60]) @ areas @ np.array([108, 60]) / (72 * 168)
+    truths = {"total": total, "within": area, "difference": total - area, "roc_auc": area, "sensitivity": reached}
+    held: dict[str, list[bool]] = {name: [] for name in truths}
     for seed in range(100):
         table, source, draws = within(seed, 1.2, 1.0)
         told = subgroups.within_source({"net": table}, source, "melanoma", draws)["net"]
         by = subgroups.evaluate(table, known(source=source), "melanoma", "group_id", 0.5, draws)["by"]
         told |= by["source"]["b"]
-        for name, truth in (("within", area), ("roc_auc", area), ("sensitivity", reached)):
+        for name, truth in truths.items():
             low, high = told[f"{name}_ci"]
             held[name].append(bool(low <= truth <= high))
     often = {name: np.mean(each) for name, each in held.items()}

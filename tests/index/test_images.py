@@ -278,6 +278,17 @@ def test_an_external_cohort_by_a_name_that_is_taken_is_refused(raw: Path, name: 
         images.build_index(raw, "mine")
 
 
+def test_masks_of_an_external_cohort_are_read(raw: Path) -> None:
+    """They are indexed, counted, and checked as the dataset's own are."""
+    mask = save(raw / "external" / "other" / "masks" / "E1_segmentation.png", Image.new("L", (80, 60)))
+    index = images.build_index(raw, "mine")
+    assert index.set_index("image_id").at["E1", "mask_path"] == mask.as_posix()
+    assert images.summarise(index)["other"]["masks"] == 1
+    save(mask, Image.new("L", (81, 60)))
+    with pytest.raises(UserError, match="81x60"):
+        images.build_index(raw, "mine")
+
+
 def test_the_summary_counts_what_is_there_and_what_is_missing(raw: Path) -> None:
     write(raw / "metadata.csv", [*GOOD[:3], GOOD[3].replace("follow_up", "").replace("trunk", "unknown")])
     found = images.summarise(images.build_index(raw, "mine"))

@@ -19,6 +19,7 @@ from faults import (
     LINES,
     Plant,
     both,
+    cohort,
     cut,
     external,
     ham_table,
@@ -170,7 +171,50 @@ CASES = [
     Case(
         "a mask that is a JPEG", lambda h: (h / "data/mine/masks/I2.jpg").touch(), "download", ("must be PNG", "I2.jpg")
     ),
+    # External cohorts of one's own.
     Case("external named as the dataset", external("mine"), "index", ("called mine", "rename")),
+    Case(
+        "a control character in a cohort's name",
+        external("out\x07er"),
+        "index",
+        ("called 'out\\x07er'", "text in one line", "rename the folder"),
+    ),
+    Case(
+        "two cohorts whose names differ by case",
+        both(external("outer"), external("Outer")),
+        "download",
+        ("two cohorts of one name", "Outer, outer"),
+    ),
+    Case(
+        "a cohort with an image_id of the dataset",
+        both(external("outer"), cohort(lambda t: t.replace("E1", "I1"), "I1")),
+        "index",
+        ("an image_id stands in two cohorts", "I1 in mine", "I1 in outer"),
+    ),
+    Case(
+        "a cohort's labels without a diagnosis",
+        both(external("outer"), cohort(lambda t: t.replace("dx", "verdict"))),
+        "index",
+        ("external/outer/labels.csv lacks the diagnosis", "it has image_id, verdict"),
+    ),
+    Case(
+        "a cohort of other diagnoses alone",
+        both(external("outer"), cohort(lambda t: t.replace("nv", "scar"))),
+        "index",
+        ("external/outer/labels.csv has no image of one of akiec", "its classes are scar"),
+    ),
+    Case(
+        "a cohort whose labels lack an image",
+        both(external("outer"), mine(**{"external/outer/E2.jpg": b"x"})),
+        "index",
+        ("cohort outer", "E2.jpg has no row"),
+    ),
+    Case(
+        "HAM10000 with a cohort that is not there",
+        both(external("outer"), settings(**{"dataset.source": "ham10000", "dataset.external": ["inner"]})),
+        "download",
+        ("unknown cohort 'inner'", "has outer", "isic2018_validation, isic2018_test"),
+    ),
     Case(
         "nothing in data/mine", lambda h: [p.unlink() for p in (h / "data/mine").glob("*.*")], "download", ("neither",)
     ),
@@ -392,6 +436,14 @@ def test_bad_input_is_refused_in_a_sentence(case: Case) -> None:
     assert "Traceback" not in said
     for word in case.words:
         assert word in said
+
+
+def test_the_page_has_a_row_a_case_with_the_words_that_are_said(root: Path) -> None:
+    page = (root / "docs/faults.md").read_text(encoding="utf-8")
+    rows = [re.split(r" (?<!\\)\| ", line[2:-2]) for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [(name, stage) for name, stage, _ in rows] == [(case.name, case.stage) for case in CASES]
+    for case, (_, _, said) in zip(CASES, rows, strict=True):
+        assert all(word in said.replace("&lt;", "<") for word in case.words), case.name
 
 
 @pytest.mark.parametrize(

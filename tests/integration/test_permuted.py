@@ -45,7 +45,7 @@ def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
     held_out = set(split.loc[split["split"].isin(["test", "external"]), "image_id"])
     for name in ("data/split.csv", "data/index.csv"):
         files.write_csv(tmp_path / name, permute(files.read_csv(before / name), held_out))
-    for name in ("train", "evaluate"):
+    for name in ("train", "evaluate", "explain"):
         run_script(tmp_path, f"{name}.py", TASK, BACKBONE)
     run_script(tmp_path, "compare.py", TASK)
 
@@ -64,6 +64,9 @@ def test_labels_of_test_choose_nothing(ran: Path, tmp_path: Path) -> None:
         assert path[-1] not in chosen, path
     assert all(HELD_OUT & set(path) for path in others[0])  # not chosen, limits, conformal.least, deployment.val
     assert not [path for path in others[1] if "val" in path]
+    seen = moved(before, tmp_path, f"explain/{own}")
+    assert ("neighbours", "same") in seen
+    assert ("outside", "threshold") not in seen  # of images unlike those of training
     tables = [files.read_csv(folder / f"data/predictions/{TASK}/{BACKBONE}.csv") for folder in (before, tmp_path)]
     ours, theirs = (table.filter(regex="^(image_id|split|logit_|p_)") for table in tables)
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)

@@ -7,6 +7,7 @@ import json
 import re
 import runpy
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,9 @@ def render(
 
 def draw(path: Path) -> None:
     """A made-up figure, unless a test has drawn one."""
-    if path.suffix == ".png":
-        files.write_bytes(path, cv2.imencode(".png", np.full((8, 8, 3), 10 * len(path.name), np.uint8))[1].tobytes())
+    if path.suffix != ".svg":
+        colour = np.frombuffer(sha256(str(path).encode()).digest()[:3], np.uint8)
+        files.write_bytes(path, cv2.imencode(path.suffix, np.tile(colour, (8, 8, 1)))[1].tobytes())
     elif not path.exists():
         write(path, f"<svg>{path}</svg>")
 

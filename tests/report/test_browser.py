@@ -136,6 +136,20 @@ def test_every_table_is_copied_as_its_file_is(page: Any, tmp_path: Path) -> None
     header, first, *_ = page.evaluate("navigator.clipboard.readText()").split("\n")
     assert header.split("\t")[:3] == ["Images", "n", "Melanoma lesions"]
     assert len(first.split("\t")) == len(header.split("\t"))
+    assert page.locator(".files a").count() == 2 * len(files)
+    within_a_frame(page, (tmp_path / "reports" / "index.html").read_text(encoding="utf-8"))
+
+
+def within_a_frame(page: Any, html: str) -> None:
+    """As MLflow shows the page: its files lie elsewhere, so no link leads to them; what can be copied stays."""
+    page.goto("about:blank")
+    made = "{ src: URL.createObjectURL(new Blob([html], { type: 'text/html' })), sandbox: 'allow-scripts' }"
+    page.evaluate(
+        f"(html) => document.body.replaceChildren(Object.assign(document.createElement('iframe'), {made}))", html
+    )
+    frame = page.frame_locator("iframe")
+    frame.locator(".files button").first.wait_for()
+    assert frame.locator(".files a").count() == 0
 
 
 def test_tables_sort_by_mouse_and_keyboard(page: Any) -> None:

@@ -48,11 +48,12 @@ def test_the_lists_have_all_their_items_once() -> None:
 
 
 def test_every_item_leads_somewhere_and_has_an_answer() -> None:
-    """It names sections of the page, or those to come; it has an answer, or what to write by hand."""
+    """It names sections of the page, or those to come; it has an answer with its place, or what to write by hand."""
     for each in checklists.read().lists:
         for item in each.items:
             assert {*item.see, *([item.needs] if item.needs else [])} <= {*page.SECTIONS, *TO_COME}, item
             assert item.answer or item.hand, item
+            assert item.see or not item.answer, item  # what the run answers has a place on the page
 
 
 def test_an_answer_needs_all_its_facts() -> None:

@@ -46,3 +46,6 @@ def test_repeats_are_told_with_the_score_that_they_make() -> None:
     said = elsewhere.repeats(evaluation, "isic2018_test", "roc_auc")
     assert said.startswith("15 more show a lesion")
     assert said.endswith("with them the ROC AUC is 0.858 instead of 0.850.")
+    evaluation["with_repeats"]["isic2018_test"]["roc_auc_ci"] = [0.8, 0.9]
+    said = elsewhere.repeats(evaluation, "isic2018_test", "roc_auc")
+    assert said.endswith("with them the ROC AUC is 0.858 (0.800–0.900) instead of 0.850.")

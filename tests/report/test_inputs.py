@@ -69,14 +69,18 @@ def test_one_backbone_has_no_ensemble(tmp_path: Path) -> None:
     assert list(found["scores"]) == list(found["members"]) == ["resnet50"]
 
 
-def test_a_png_is_shown_as_webp_and_others_as_they_are(tmp_path: Path) -> None:
-    """The picture stays, within what WebP loses; of an SVG every byte."""
+def test_pictures_are_shown_as_jpeg_and_others_as_they_are(tmp_path: Path) -> None:
+    """A picture stays, within what JPEG loses; of an SVG, and of the sheet that is not printed, every byte does."""
     image = np.linspace([0, 50, 100], [200, 150, 250], 64).astype(np.uint8)[None].repeat(32, axis=0)
-    (tmp_path / "a.png").write_bytes(images.encode(".png", image))
+    for name in ("a.png", "a.webp", "duplicates.webp"):
+        (tmp_path / name).write_bytes(images.encode(Path(name).suffix, image))
     (tmp_path / "a.svg").write_bytes(b"<svg/>")
-    kind, data = inputs.data_uri(tmp_path / "a.png").split(",")
-    (tmp_path / "a.webp").write_bytes(base64.b64decode(data))
-    assert kind == "data:image/webp;base64"
-    assert np.abs(images.read_rgb(tmp_path / "a.webp").astype(int) - image).mean() < 4
+    for name in ("a.png", "a.webp"):
+        kind, data = inputs.data_uri(tmp_path / name).split(",")
+        (tmp_path / "a.jpg").write_bytes(base64.b64decode(data))
+        assert kind == "data:image/jpeg;base64"
+        assert np.abs(images.read_rgb(tmp_path / "a.jpg").astype(int) - image).mean() < 4
     assert inputs.data_uri(tmp_path / "a.svg") == "data:image/svg+xml;base64,PHN2Zy8+"
-    assert inputs.data_uri(tmp_path / "a.webp") == f"{kind},{data}"
+    kind, data = inputs.data_uri(tmp_path / "duplicates.webp").split(",")
+    assert kind == "data:image/webp;base64"
+    assert base64.b64decode(data) == (tmp_path / "duplicates.webp").read_bytes()

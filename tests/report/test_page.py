@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lesionbench import results
-from lesionbench.evidence.names import HEADLINE, METRICS, SKILLS
+from lesionbench.evidence.names import HEADLINE, METRICS, RIVALS, SKILLS
 from lesionbench.report import formats, page
 
 PHANTOM = "PHANTOM DATA — drawn by the program, not patients. These numbers say nothing about melanoma."
@@ -177,6 +177,22 @@ def test_every_metric_stands_with_its_interval(made: Made, backbones: list[str],
         assert cells[-1] == f"{values[-1]:.3f}"  # an ECE has no interval
 
 
+def test_every_score_stands_beside_trivial_ones(made: Made, render: Render) -> None:
+    """Each table of scores ends with the three trivial predictors; the constant names the commonest class."""
+    constant = made["rivals/diagnosis"]["scores"]["constant"]
+    constant["test"]["decisions"]["likeliest"]["accuracy"] = 0.671
+    constant["external"]["clinic"]["decisions"]["likeliest"]["accuracy"] = 0.529
+    shown = Page(render(made))
+    for accuracy in ("0.671", "0.529"):
+        row = shown.row("val's class shares", accuracy)
+        at = shown.rows.index(row)
+        assert [each[0] for each in shown.rows[at + 1 : at + 3]] == [*RIVALS.values()][1:]
+        assert row[2] == "0.500"  # ROC AUC
+        assert len({len(each) for each in shown.rows[at - 1 : at + 3]}) == 1
+    by_lesion = [row for row in shown.rows if row[0] == RIVALS["quality"] and len(row) == 2 + len(page.BY_LESION)]
+    assert len(by_lesion) == 2  # a table a task
+
+
 def test_every_metric_is_named_and_explained(made: Made, render: Render) -> None:
     """Every metric that is computed has a name, a heading of a column, and a meaning."""
     shown = Page(render(made))
@@ -269,9 +285,9 @@ def test_the_ensemble_is_a_full_member(made: Made, backbones: list[str], render:
 def test_all_rules_stand_beside_the_one_shown(made: Made, backbones: list[str], render: Render) -> None:
     """The rule in force is said; the numbers of each rule stand in a table of their own."""
     decided = made[f"evaluate/melanoma/{backbones[0]}"]["test"]["decisions"]
-    decided["likeliest"] |= {"accuracy": 0.987, "precision": None}
+    decided["likeliest"] |= {"accuracy": 0.987, "accuracy_ci": [0.9, 0.99], "precision": None}
     shown = Page(render(made))
-    row = next(row for row in shown.rows if row[:2] == ["likeliest", "0.987"])
+    row = next(row for row in shown.rows if row[:2] == ["likeliest", "0.9870.900–0.990"])
     assert row[3] == "–"
     assert "Decisions follow the rule balanced: the class whose probability is largest beside its share" in shown.text
 

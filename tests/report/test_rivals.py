@@ -62,3 +62,23 @@ def test_a_constant_has_no_interval() -> None:
     assert rivals.score(scores, "balanced_accuracy") == "0.500<small>0.400–0.600</small>"
     assert rivals.score(scores, "balanced_accuracy", constant=True) == "0.500"
     assert rivals.score(scores, "melanoma_roc_auc") == "0.500"
+
+
+def test_beside_the_networks_the_constant_names_the_commonest_class() -> None:
+    """Its decisions are of the rule `likeliest`; by the rule in force it may name the rarest class."""
+    by_lesion = {"n": 8, "accuracy": 0.1, "accuracy_ci": [0.0, 0.2], "roc_auc": 0.5}
+    scores = {"accuracy": 0.03, "accuracy_ci": [0.01, 0.05], "roc_auc": 0.5, "by_lesion": by_lesion}
+    scores |= {
+        "decisions": {"balanced": {"accuracy": 0.03}, "likeliest": {"accuracy": 0.67, "accuracy_ci": [0.6, 0.7]}}
+    }
+    other = {**scores, "accuracy": 0.4}
+    made = {
+        name: {"test": each, "external": {"clinic": each}} for name, each in (("constant", scores), ("quality", other))
+    }
+    for part in ("test", "clinic"):
+        found = rivals.beside(made, part)
+        assert found["quality"] == other
+        told = found["constant"]
+        assert (told["accuracy"], told["roc_auc"]) == (0.67, 0.5)
+        assert "accuracy_ci" not in told
+        assert told["by_lesion"] == {"n": 8, "accuracy": None, "roc_auc": 0.5}

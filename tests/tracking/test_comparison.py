@@ -135,14 +135,17 @@ def test_the_view_shows_calibrated_val_scores(trained: str) -> None:
 
 def test_the_report_lies_with_the_chosen_run(trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for place in ("reports/index.html", "reports/compare/melanoma/roc.svg", "reports/gradcam/melanoma/resnet50.webp"):
+    places = ["reports/index.html", "reports/compare/melanoma/roc.svg", "reports/gradcam/melanoma/resnet50.webp"]
+    for place in (*places, "reports/tables/scores.csv"):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         Path(place).write_text(place)
     for _ in range(2):
         comparison.log_files(trained, comparison.files_of("melanoma", EVALUATIONS, "resnet50"))
     client, (_, by_key) = runs.connect(), found(trained)
     run = by_key["k1"].info.run_id
-    assert [entry.path for entry in client.list_artifacts(run, "report")] == ["report/index.html", "report/roc.svg"]
+    kept = [entry.path for entry in client.list_artifacts(run, "report")]
+    assert kept == ["report/index.html", "report/roc.svg", "report/tables"]
+    assert [entry.path for entry in client.list_artifacts(run, "report/tables")] == ["report/tables/scores.csv"]
     assert [entry.path for entry in client.list_artifacts(run, "gradcam")] == ["gradcam/resnet50.webp"]
     assert not client.list_artifacts(by_key["k2"].info.run_id, "report")
 

@@ -50,7 +50,7 @@ def summarise(
         - n, and empty_maps: the number of maps that are all 0. All means leave these out.
         - energy_in_lesion and its interval; lesion_area, the mean share of the image that the lesion covers.
         - <rival>_energy, and gain_over_<rival>, the mean paired difference, with its interval.
-        - energy_in_lesion_right and energy_in_lesion_wrong, by the decision.
+        - energy_in_lesion_right and energy_in_lesion_wrong, by the decision, with their intervals.
 
         A mean over no image is None.
     """
@@ -75,7 +75,8 @@ def summarise(
         gain, behind = _mean(own - values, draws.weights), draws.count(~np.isnan(values[0]))
         found |= draws.score(f"gain_over_{name}", gain, behind, -1, 1)
     for name, chosen in (("right", right), ("wrong", ~right)):
-        found |= draws.score(f"energy_in_lesion_{name}", _mean(own, draws.weights[:1] * chosen), 0)
+        mean = _mean(own, draws.weights * chosen)
+        found |= draws.score(f"energy_in_lesion_{name}", mean, draws.count(chosen & ~np.isnan(own)), 0, 1)
     return _rounded(found)
 
 

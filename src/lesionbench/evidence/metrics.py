@@ -11,7 +11,7 @@ from lesionbench.evidence import reliability
 from lesionbench.evidence.calibration import bounded_log
 from lesionbench.evidence.decisions import RULES, decide
 from lesionbench.evidence.intervals import MIN_LESIONS, Draws
-from lesionbench.evidence.ranks import weighted_areas
+from lesionbench.evidence.ranks import areas_by_class
 
 DECIDED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 OF_ALL = ("log_loss", "brier", "log_loss_skill", "brier_skill")
@@ -54,7 +54,11 @@ def decided(called: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes
 
 
 def compute(
-    p: np.ndarray, labels: np.ndarray, weights: np.ndarray, called: np.ndarray | None = None
+    p: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    called: np.ndarray | None = None,
+    each: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute DECIDED, roc_auc, average_precision, log_loss and brier for many weightings of the same images at once.
 
@@ -66,6 +70,7 @@ def compute(
         labels: class numbers, int (n,).
         weights: float (weightings, n), such as how often each image was drawn.
         called: the class decided for, int (n,); None: the likeliest.
+        each: `areas_by_class` of all classes, where they are known; None: they are found here.
 
     Returns:
         metric → float (weightings,), NaN where `decided` says, and where a class does not occur.
@@ -73,8 +78,9 @@ def compute(
     classes = p.shape[1]
     log_loss, brier = losses(p, labels)
     total = weights.sum(axis=1)
-    scored = [1] if classes == 2 else range(classes)
-    roc_auc, average_precision = np.mean([weighted_areas(p[:, c], labels == c, weights) for c in scored], axis=0)
+    scored = [1] if classes == 2 else list(range(classes))
+    each = areas_by_class(p, labels, weights, scored) if each is None else each[scored]
+    roc_auc, average_precision = each.mean(axis=0)
     return {
         **decided(p.argmax(axis=1) if called is None else called, labels, weights, classes),
         "roc_auc": roc_auc,
@@ -127,6 +133,7 @@ def per_class(
     called: np.ndarray,
     names: Sequence[str],
     draws: Draws,
+    each: np.ndarray,
     lesion: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Score each class against the rest, as results.ClassScores says.
@@ -137,32 +144,31 @@ def per_class(
         called: the class decided for, int (n,).
         names: class names.
         draws: resamples of the same n images.
+        each: `areas_by_class` of all classes under their weights.
         lesion: number of each image's lesion, int (n,); None: as it was drawn.
 
     Returns:
         class name → its scores; an undefined score is None.
     """
-    once, lesion = draws.weights[:1], draws.lesion if lesion is None else lesion
+    weights, lesion = draws.weights, draws.lesion if lesion is None else lesion
     found: dict[str, dict[str, Any]] = {}
     for c, name in enumerate(names):
         here, chosen = labels == c, called == c
-        n, n_called = int(here.sum()), int(chosen.sum())
-        roc_auc, average_precision = map(_number, weighted_areas(p[:, c], here, once))
+        fewest = draws.fewer(here)
+        roc_auc, average_precision = each[c]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = 2 * (weights @ (here & chosen)) / (weights @ here + weights @ chosen)
         found[name] = {
             **draws.share("precision", here, chosen),
             **draws.share("recall", chosen, here),
-            "f1": 2 * int((here & chosen).sum()) / (n + n_called) if n else None,
-            "roc_auc": roc_auc,
-            "average_precision": average_precision,
+            **draws.score("f1", f1 if here.any() else np.full(len(weights), np.nan), fewest, 0, 1),
+            **draws.score("roc_auc", roc_auc, fewest, 0, 1),
+            **draws.score("average_precision", average_precision, fewest, 0, 1),
             "ece": reliability.ece(p[:, c], here, draws.lesion),
-            "n": n,
+            "n": int(here.sum()),
             "lesions": len(np.unique(lesion[here])),
         }
     return found
-
-
-def _number(values: np.ndarray) -> float | None:
-    return None if np.isnan(values[0]) else float(values[0])
 
 
 def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -270,18 +276,18 @@ def evaluate(
     rules = [rule for rule in RULES if rule != "cost" or cost is not None]
     called = {rule: decide(p, rule, prior, cost) for rule in rules}
     draws = Draws.make(groups, None if free else labels, samples, seed)
-    scored = compute(p, labels, draws.weights, called[decision])
+    each = areas_by_class(p, labels, draws.weights, range(classes))
+    scored = compute(p, labels, draws.weights, called[decision], each)
     _, lesion = np.unique(groups if lesions is None else lesions, return_inverse=True)
-    of_class = per_class(p, labels, called[decision], names, draws, lesion)
-    eces = [each["ece"] for each in of_class.values()]
+    of_class = per_class(p, labels, called[decision], names, draws, each, lesion)
+    eces = [told["ece"] for told in of_class.values()]
     found: dict[str, Any] = {"n": len(labels), "lesions": int(lesion.max()) + 1}
     found |= score(scored, called[decision], labels, classes, draws)
     found["ece"] = eces[1] if classes == 2 or None in eces else float(np.mean(eces))
     found |= score(skills(p, labels, prior, draws.weights), called[decision], labels, classes, draws)
     found |= {"melanoma": reliability.evaluate(p[:, column], labels == column, draws)}
-    once = draws.weights[:1]
     found["decisions"] = {
-        rule: {name: _number(values) for name, values in decided(called[rule], labels, once, classes).items()}
+        rule: score(decided(called[rule], labels, draws.weights, classes), called[rule], labels, classes, draws)
         for rule in rules
     }
     p_lesion, of_lesion, first = by_lesion(p, labels, lesion)

@@ -1,5 +1,7 @@
 """Scores of a ranking, for many weightings of the same images at once."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -23,6 +25,18 @@ def weighted_areas(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray
         area = (more_false * (true - more_true / 2)).sum(axis=1) / (true[:, -1] * false[:, -1])
         precision = np.nan_to_num(true / (true + false))
         return area, (more_true * precision).sum(axis=1) / true[:, -1]
+
+
+def areas_by_class(p: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Both areas of some `classes`, each against the rest, float (classes, 2, weightings).
+
+    Args:
+        p: float (n, all classes), n > 0.
+        labels: class numbers, int (n,).
+        weights: as in weighted_areas.
+        classes: the numbers of those that are asked for.
+    """
+    return np.array([weighted_areas(p[:, c], labels == c, weights) for c in classes])
 
 
 def weighted_roc_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:

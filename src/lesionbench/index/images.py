@@ -1,6 +1,7 @@
 """Index of images, one row per image. Metadata and files are checked against each other, and every fault is listed."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from lesionbench.core.parallel import for_each
 from lesionbench.core.sampling import by_size, quotas
 from lesionbench.core.tasks import DIAGNOSES
 from lesionbench.index import quality
-from lesionbench.index.metadata import Metadata, read
+from lesionbench.index.metadata import CONTROL, Metadata, read
 from lesionbench.index.tables import alike, by_name, look
 
 INSPECTED = ["width", "height", "sha256", "pixels_sha256", *quality.COLUMNS]  # found by `inspect_image`
@@ -162,8 +163,13 @@ def read_tables(raw: Path, cohort: str) -> dict[str, Metadata]:
     """Read the table of the trainable cohort and of every external one below `raw`: cohort → its table.
 
     Raises:
-        UserError: for any fault of a table, and for an external cohort by a name that is taken.
+        UserError: for any fault of a table, and for a cohort by a name that is taken or no text in one line.
     """
+    odd = [name for name in (cohort, *(each.name for each in raw.glob("external/*/"))) if re.search(CONTROL, name)]
+    if odd:
+        raise UserError(
+            f"a cohort is called {odd[0]!r}, as its folder is; allowed: text in one line; rename the folder"
+        )
     tables = {cohort: read(raw / "metadata.csv", lesions_known=True)}
     for folder in sorted((raw / "external").glob("*/")):
         if folder.name in (cohort, *NO_COHORTS):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lesionbench.evidence.names import METRICS
-from lesionbench.report.formats import interval, number
+from lesionbench.report.formats import in_line, interval, number
 
 
 def drop(comparison: Mapping[str, Any], cohort: str) -> str:
@@ -49,10 +49,10 @@ def repeats(evaluation: Mapping[str, Any], cohort: str, metric: str) -> str:
         return ""
     more = every["n"] - without["n"]
     told = f"{number(more, 0)} more show a lesion that was trained or validated on, or tested, and are left out here"
-    both = [each[metric] for each in (every, without)]
-    if None in both:
+    if None in (every[metric], without[metric]):
         return f"{told}."
-    return f"{told}; with them the {METRICS[metric].label} is {number(both[0])} instead of {number(both[1])}."
+    both = f"{in_line(every, metric)} instead of {in_line(without, metric)}"
+    return f"{told}; with them the {METRICS[metric].label} is {both}."
 
 
 def _age(population: Mapping[str, Any]) -> str:

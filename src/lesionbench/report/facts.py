@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lesionbench.core.tasks import SPLITS
-from lesionbench.evidence.names import ENSEMBLE, HEADLINE, METRICS, RULES, SKILLS, TASKS
+from lesionbench.evidence.names import ENSEMBLE, HEADLINE, METRICS, RIVALS, RULES, SKILLS, TASKS
 from lesionbench.report import claims, sentences
 from lesionbench.report.formats import interval, number
 from lesionbench.report.sentences import SPLITS as NAMED
@@ -166,7 +166,7 @@ def _scores(tasks: Mapping[str, Any], resamples: Mapping[str, int], found: Mappi
         "intervals": str(sentences.intervals(resamples["evaluate"], sentences.units(split)).striptags())
         if resamples["evaluate"]
         else "",
-        "compared": "Each network stands beside the constant prediction of the class shares (skills).",
+        "compared": f"Each network stands beside three trivial predictors: {', '.join(RIVALS.values())}.",
         "no_external": ""
         if external
         else "External cohorts are sealed, as the test split is."

@@ -28,6 +28,27 @@ def score(scores: Mapping[str, Any], metric: str, constant: bool = False) -> Mar
     return estimate(of[name], None if constant else of.get(f"{name}_ci"), UNDEFINED)
 
 
+def beside(rivals: Mapping[str, Any], part: str) -> dict[str, dict[str, Any]]:
+    """The scores of the trivial predictors on one part of the images, to stand below those of the networks.
+
+    The constant has its decisions by the rule `likeliest`: it names the commonest class, which is what an accuracy has
+    to beat; the split sets that share, so it has no interval. By another rule it may name any class. By lesion its
+    accuracy is not measured so, and left out.
+
+    Args:
+        rivals: name → its evaluation, as in results.Rivals.
+        part: val, test or the name of an external cohort.
+    """
+    found = {
+        name: {**(each[part] if part in ("val", "test") else each["external"][part])} for name, each in rivals.items()
+    }
+    constant = found["constant"]
+    decided = {n: v for n, v in constant["decisions"]["likeliest"].items() if not n.endswith("_ci")}
+    cut = {name: value for name, value in constant.items() if name.removesuffix("_ci") not in decided}
+    by_lesion = {n: v for n, v in constant["by_lesion"].items() if n.removesuffix("_ci") != "accuracy"}
+    return found | {"constant": {**cut, **decided, "by_lesion": {**by_lesion, "accuracy": None}}}
+
+
 def verdict(gain: Mapping[str, Any], metric: str, resamples: int) -> str:
     """Whether a gain is shown: `gain`, `loss`, `no gain shown`, or why that cannot be said.
 

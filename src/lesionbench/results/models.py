@@ -89,7 +89,9 @@ class Explanation(Numbers):
     gain_over_random_weights: float | None = number("energy_in_lesion minus that, paired", -1, 1)
     gain_over_random_weights_ci: Ci = None
     energy_in_lesion_right: float | None = share("energy_in_lesion of right decisions")
+    energy_in_lesion_right_ci: Ci = None
     energy_in_lesion_wrong: float | None = share("energy_in_lesion of wrong decisions")
+    energy_in_lesion_wrong_ci: Ci = None
     per_class: Annotated[dict[str, ClassEnergy], keys(*CLASSES.values())] = fact("true class → the same by class")
     outside: Outside = fact("images unlike those of training")
     neighbours: Neighbours = fact("the nearest training lesions by the network's features")

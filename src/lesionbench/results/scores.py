@@ -16,8 +16,11 @@ class ClassScores(Numbers):
     recall: float | None = share("share of this class's images that are called it")
     recall_ci: Ci = None
     f1: float | None = share("harmonic mean of precision and recall")
+    f1_ci: Ci = None
     roc_auc: float | None = share("area under the ROC curve")
+    roc_auc_ci: Ci = None
     average_precision: float | None = share("area under the precision-recall curve")
+    average_precision_ci: Ci = None
     ece: float | None = share("gap between this class's probability and its share, see Scores.ece")
     n: int = count("images of this class")
     lesions: int = count("lesions of this class")
@@ -57,10 +60,15 @@ class Decided(Numbers):
     """What one rule of decision reaches; null: undefined on these images."""
 
     accuracy: float | None = share("share of right decisions")
+    accuracy_ci: Ci = None
     balanced_accuracy: float | None = share("recall, mean over the classes")
+    balanced_accuracy_ci: Ci = None
     precision: float | None = share("share of the positive calls that are right")
+    precision_ci: Ci = None
     recall: float | None = share("share of the positive images that are called positive")
+    recall_ci: Ci = None
     f1: float | None = share("harmonic mean of precision and recall")
+    f1_ci: Ci = None
 
 
 class LesionScores(Numbers):

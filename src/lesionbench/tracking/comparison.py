@@ -54,9 +54,10 @@ def choose(client: Any, dataset: str, task: str, chosen: str, train_key: str) ->
 
 
 def log_files(dataset: str, files: Iterable[tuple[str, str, str, Path]]) -> None:
-    """Store files with the runs of trainings: task, train_key, folder in the run, file. Missing files are left out.
+    """Store files with the runs of trainings: task, train_key, folder in the run, and a file or a folder of files.
 
-    Nothing happens where the store lacks the run, or is not there yet, which costs no loading of MLflow.
+    Missing ones are left out. Nothing happens where the store lacks the run, or is not there yet, which costs no
+    loading of MLflow.
     """
     if not is_there():
         return
@@ -64,15 +65,17 @@ def log_files(dataset: str, files: Iterable[tuple[str, str, str, Path]]) -> None
         client = connect()
         for task, train_key, folder, file in files:
             run_id = find_run(client, experiment_id(client, f"{dataset}-{task}"), train_key)
-            if run_id is not None and file.is_file():
-                client.log_artifact(run_id, str(file), folder)
+            if run_id is not None and file.exists():
+                log = client.log_artifacts if file.is_dir() else client.log_artifact
+                log(run_id, str(file), folder)
     except Exception as error:
         warn(error)
 
 
 def files_of(task: str, evaluations: Mapping[str, Mapping[str, Any]], chosen: str) -> list[tuple[str, str, str, Path]]:
-    """What `log_files` takes: each backbone's Grad-CAM, and for the chosen one the report and the figures."""
+    """What `log_files` takes: each backbone's Grad-CAM, and for the chosen one the report, its tables and figures."""
     keys = {backbone: evaluation["train_key"] for backbone, evaluation in evaluations.items()}
     found = [(task, key, "gradcam", Path(f"reports/gradcam/{task}/{b}.webp")) for b, key in keys.items()]
     report = [Path("reports/index.html"), *sorted(Path(f"reports/compare/{task}").glob("*.svg"))]
-    return found + [(task, keys[chosen], "report", file) for file in report]
+    tables = (task, keys[chosen], "report/tables", Path("reports/tables"))  # the report links to them
+    return [*found, *((task, keys[chosen], "report", file) for file in report), tables]

@@ -88,7 +88,9 @@
     box.prepend(button("Copy", false), " ", button("Copy Markdown", true), " ");
     box.append(told);
   }
+  const framed = ["about:", "blob:"].includes(location.protocol); // MLflow shows the page so, without its files
   for (const box of document.querySelectorAll(".files")) {
+    if (framed) for (const link of box.querySelectorAll("a")) link.remove();
     const region = document.getElementById(box.dataset.of), table = region.querySelector("table");
     sortable(table);
     copyable(table, box, region.getAttribute("aria-label"));

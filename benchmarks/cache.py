@@ -53,7 +53,6 @@ class Stage:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        time.sleep(1)  # its worker processes end too
         return len(self.entries())
 
     def entries(self) -> set[tuple[str, int]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sections
-from work import dying_once, half, threads
+from work import die, dying_once, half, threads
 
 from lesionbench import pack
 from lesionbench.core import parallel
@@ -28,7 +28,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A scheduler with two workers, each a process with one thread."""
     space = str(tmp_path_factory.mktemp("space"))
     options: dict[str, Any] = {"dashboard_address": None, "silence_logs": "CRITICAL", "local_directory": space}
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+    settings = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.scheduler.allowed-failures": 1}
+    with dask.config.set(settings):
         # The workers import nothing then, and start in a third of the time.
         distributed.utils.get_mp_context().set_forkserver_preload(["distributed", *IMPORTED])
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster:
@@ -100,3 +101,8 @@ def test_all_bytes_are_those_of_threads_though_a_worker_is_killed(
     monkeypatch.setattr(remove, "for_each", lambda function, *rest: for_each(dying_once(function, mark), *rest))
     assert written(tmp_path / "dask") == expected
     assert mark.exists()
+
+
+def test_a_task_that_kills_each_worker_is_given_up(workers: None) -> None:
+    with pytest.raises(UserError, match="die: the Dask cluster was lost, or a worker for each try"):
+        call(die, range(1))

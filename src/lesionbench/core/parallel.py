@@ -45,13 +45,13 @@ def for_each(
     engine = os.environ.get("LESIONBENCH_JOBLIB") or "threading"
     if engine not in ENGINES:
         raise UserError(f"LESIONBENCH_JOBLIB is {engine!r}; allowed: {', '.join(ENGINES)}")
-    with ENGINES[engine](function, title) as (task, settings):
-        with parallel_config(engine, n_jobs=-1, **settings):
+    with ENGINES[engine](function, title) as (task, backend):
+        with parallel_config(backend, n_jobs=-1):
             parallel = Parallel(return_as="generator", batch_size="auto")
         yield from progress(parallel(delayed(task)(*each) for each in arguments), title, total)
 
 
-Task = tuple[Callable[..., Any], dict[str, Any]]  # what does the work of one item, and settings of the engine
+Task = tuple[Callable[..., Any], Any]  # what does the work of one item, and joblib's backend or its name
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def _threads(function: Callable[..., Any], title: str) -> Iterator[Task]:
     keep_memory()
     try:
         with threadpool_limits(1):
-            yield function, {}
+            yield function, "threading"
     finally:
         cv2.setNumThreads(before)
 
@@ -73,7 +73,7 @@ def _threads(function: Callable[..., Any], title: str) -> Iterator[Task]:
 def _processes(function: Callable[..., Any], title: str) -> Iterator[Task]:
     """Let processes of this machine do the work, which end with this one."""
     try:
-        yield functools.partial(_on_worker, function, os.getcwd(), parent=os.getpid()), {}
+        yield functools.partial(_on_worker, function, os.getcwd(), parent=os.getpid()), "loky"
     except BrokenProcessPool:
         raise UserError(f"{title}: a process was ended from outside, often for want of memory; {AGAIN}") from None
 
@@ -85,8 +85,18 @@ def _dask(function: Callable[..., Any], title: str) -> Iterator[Task]:
         import dask
         from distributed import Client, KilledWorker
         from distributed.client import FutureCancelledError
+        from joblib._dask import DaskDistributedBackend
     except ImportError:
         raise UserError("LESIONBENCH_JOBLIB=dask needs Dask: pip install 'lesionbench[cluster]'") from None
+
+    class Backend(DaskDistributedBackend):
+        """joblib's own (1.6) tells nobody that a task failed for want of a worker, and would wait for it forever."""
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
     address = dask.config.get("scheduler-address", None)
     if not address:
         raise UserError("LESIONBENCH_JOBLIB=dask needs DASK_SCHEDULER_ADDRESS, such as tcp://192.168.0.1:8786")
@@ -105,7 +115,7 @@ def _dask(function: Callable[..., Any], title: str) -> Iterator[Task]:
         except Exception as error:
             raise UserError(f"scheduler or workers at {address} lack this code; restart them as here") from error
         try:
-            yield there, {"client": client}
+            yield there, Backend(client=client)
         except (KilledWorker, FutureCancelledError):
             raise UserError(f"{title}: the Dask cluster was lost, or a worker for each try; {AGAIN}") from None
 
@@ -131,7 +141,10 @@ def _on_worker(function: Callable[..., Any], folder: str, *each: Any, parent: in
 
 @functools.cache
 def _prepare(parent: int) -> None:
-    """Prepare this process as a worker, which ends with its `parent` if that is given (not 0)."""
+    """Prepare this process as a worker, which ends with its `parent`; 0: with none.
+
+    For want of a second core, joblib may let the parent itself do the work.
+    """
     from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
@@ -143,7 +156,7 @@ def _prepare(parent: int) -> None:
             time.sleep(0.5)
         os._exit(1)
 
-    if parent:
+    if parent not in (0, os.getpid()):
         threading.Thread(target=end, daemon=True).start()
 
 

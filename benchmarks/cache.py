@@ -53,7 +53,6 @@ class Stage:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        time.sleep(1)  # its worker processes end too
         return len(self.entries())
 
     def entries(self) -> set[tuple[str, int]]:
@@ -66,7 +65,7 @@ def main() -> None:
     folder, real = data.images_folder()
     paths = sorted((folder / "images").glob("*.jpg"))
     most = paths[:-ADDED]
-    print(data.source(real, len(paths)), f"The stage itself, from an empty cache; processes: {cpu_count()}.\n")
+    print(data.source(real, len(paths)), f"The stage itself, from an empty cache; threads: {cpu_count()}.\n")
     with tempfile.TemporaryDirectory() as temporary:
         stage = Stage(Path(temporary), most)
         kept = stage.kill_at(round(0.6 * len(most)))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from benchmarks import data
 from lesionbench import images, params
@@ -65,7 +66,7 @@ def draw_hairs(rgb: np.ndarray, colour: str, width: int, cover: float, rng: np.r
 
 def quality(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and mean SSIM of the pixels under `mask`, bool (H, W); the images are uint8 RGB (H, W, 3)."""
-    import torch  # here, so that worker processes, which import this module, skip it
+    import torch
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     torch.set_num_threads(1)
@@ -176,17 +177,16 @@ def copy(path: Path) -> None:
 def all_images(paths: list[Path], section: params.Hair) -> tuple[float, float]:
     """Seconds for all images on all cores: hair removal with an empty cache, and decoding plus encoding alone."""
 
-    seconds = []
     with tempfile.TemporaryDirectory() as temporary:
         cache, out = Path(temporary) / "cache", Path(temporary) / "out"
         out.mkdir()
-        jobs = [(path, sha256(path), section, cache, out) for path in paths]
-        for function, arguments in ((copy, [(path,) for path in paths]), (remove.remove_from_file, jobs)):
-            start = time.perf_counter()
-            for _ in parallel.in_processes(function, arguments, function.__name__):
-                pass
-            seconds.append(time.perf_counter() - start)
-    return seconds[1], seconds[0]
+        index = pd.DataFrame({"path": map(str, paths), "sha256": map(sha256, paths)})
+        start = time.perf_counter()
+        for _ in parallel.for_each(copy, [(path,) for path in paths], "copy", len(paths)):
+            pass
+        middle = time.perf_counter()
+        remove.remove_hair(index, section, cache, out)
+        return time.perf_counter() - middle, middle - start
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from lesionbench.images import read_rgb, shades_of_grey, square
 def pack_images(paths: Sequence[Path], size: int, target: Path, fit: str = "squash", colour: str = "none") -> None:
     """Write `target` (.npy): uint8 RGB (N, size, size, 3); row i is paths[i], made square by area interpolation.
 
-    Each image goes straight to its place in the file, so memory use is constant. The file is not memory-mapped,
-    because a full disk would then kill the process without a message.
+    Each row is written as it comes, so memory holds none but those that wait for the disk. The file is not
+    memory-mapped, because a full disk would then kill the process without a message.
 
     Args:
         paths: files of the images.
@@ -27,22 +27,18 @@ def pack_images(paths: Sequence[Path], size: int, target: Path, fit: str = "squa
     Raises:
         UserError: if an image cannot be read.
     """
-    with atomic(target) as partial:
+    arguments = ((path, size, fit, colour) for path in paths)
+    with atomic(target) as partial, partial.open("wb") as out:
         shape = (len(paths), size, size, 3)
-        with partial.open("wb") as out:
-            np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            start = out.tell()
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for pixels in for_each(read_square, arguments, f"pack at {size} px", len(paths)):
+            out.write(pixels.tobytes())
 
-        def put(i: int, path: Path) -> None:
-            pixels = square(read_rgb(path), size, fit)
-            if colour == "shades_of_grey":
-                pixels = shades_of_grey(pixels)
-            with partial.open("r+b") as out:
-                out.seek(start + i * pixels.size)
-                out.write(pixels.tobytes())
 
-        for _ in for_each(put, enumerate(paths), f"pack at {size} px", len(paths)):
-            pass
+def read_square(path: Path, size: int, fit: str, colour: str) -> np.ndarray:
+    """Read an image as pack_images packs it: uint8 RGB (size, size, 3)."""
+    pixels = square(read_rgb(path), size, fit)
+    return shades_of_grey(pixels) if colour == "shades_of_grey" else pixels
 
 
 def other_shapes(index: pd.DataFrame) -> list[str]:

@@ -380,7 +380,7 @@ KEPT = {
             "hair/remove.py:draw_sheet",
             "hair/remove.py:COVERAGE",
             "images.py:square",
-            "core/parallel.py:in_processes",
+            "core/parallel.py:for_each",
             "figures.py:sheet",
             "params.py:Hair",
         ),

@@ -1,68 +1,90 @@
-"""Many items at once: in processes as in one, in order, and none outlives its first process."""
+"""Many items at once: by threads and by processes alike, in order, and none outlives its first process."""
 
 import os
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import children
+import cv2
+import joblib
 import pytest
-from work import die, half
+from work import die, half, threads
 
 from lesionbench.core import parallel
 from lesionbench.core.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+WAIT = """
+import sys
+from pathlib import Path
+from lesionbench.core.parallel import for_each
+from work import wait
+list(for_each(wait, [(Path(sys.argv[1]),)] * 9, "wait", 9))
+"""
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LESIONBENCH_JOBLIB", raising=False)
 
 
 @pytest.fixture
-def several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "ITEMS_A_PROCESS", 10)
-    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+def loky(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESIONBENCH_JOBLIB", "loky")
+    if joblib.cpu_count() < 2:
+        pytest.skip("one core: joblib starts no process")
 
 
-def test_a_task_has_one_blas_thread_and_the_rest_of_the_process_as_many_as_before() -> None:
-    from threadpoolctl import threadpool_info, threadpool_limits
+@pytest.fixture(scope="module", autouse=True)
+def no_process_stays() -> Iterator[None]:
+    from joblib.externals.loky import get_reusable_executor
 
-    def threads() -> set[int]:
-        return {pool["num_threads"] for pool in threadpool_info() if "numpy" in pool["filepath"]}
-
-    with threadpool_limits(2, "blas"):
-        assert list(parallel.for_each(lambda n: (n, threads()), [(n,) for n in range(4)], "ask", 4)) == [
-            (n, {1}) for n in range(4)
-        ]
-        assert threads() == {2}
+    yield
+    get_reusable_executor().shutdown(kill_workers=True)
 
 
-def test_results_come_in_order_from_other_processes(several: None) -> None:
-    results = list(parallel.in_processes(half, [(n,) for n in range(50)], "halve"))
-    assert [value for value, _ in results] == [n / 2 for n in range(50)]
-    assert os.getpid() not in {process for _, process in results}
+def call(function: Any, numbers: range) -> list:
+    return list(parallel.for_each(function, [(n,) for n in numbers], function.__name__, len(numbers)))
 
 
-def test_little_work_needs_no_other_process() -> None:
-    assert {process for _, process in parallel.in_processes(half, [(1,), (2,)], "halve")} == {os.getpid()}
+def test_a_thread_works_alone_and_afterwards_there_are_as_many_as_before() -> None:
+    from threadpoolctl import threadpool_limits
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with threadpool_limits(2, "blas"):
+            assert call(threads, range(4)) == [{1}] * 4
+            assert threads(0) == {2}
+    finally:
+        cv2.setNumThreads(before)
 
 
-def test_an_error_there_is_an_error_here(several: None) -> None:
-    with pytest.raises(UserError, match="-3 is below 0"):
-        list(parallel.in_processes(half, [(n,) for n in range(-3, 40)], "halve"))
+def test_results_come_in_order_from_threads() -> None:
+    assert call(half, range(50)) == [(n / 2, os.getpid()) for n in range(50)]
 
 
-def test_a_killed_process_is_told(several: None) -> None:
+def test_results_come_in_order_from_other_processes_which_work_alone(loky: None) -> None:
+    found = call(half, range(50))
+    assert [value for value, _ in found] == [n / 2 for n in range(50)]
+    assert os.getpid() not in {process for _, process in found}
+    assert call(threads, range(4)) == [{1}] * 4
+
+
+def test_an_error_there_is_an_error_here(loky: None) -> None:
+    with pytest.raises(UserError, match="-1 is below 0"):
+        call(half, range(-1, 40))
+
+
+def test_a_killed_process_is_told(loky: None) -> None:
     with pytest.raises(UserError, match="die: a process was ended from outside"):
-        list(parallel.in_processes(die, [(n,) for n in range(40)], "die"))
+        call(die, range(40))
 
 
-def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
-    script = tmp_path / "work.py"
-    script.write_text(
-        "import os, time\nfrom pathlib import Path\nfrom lesionbench.core import parallel\n"
-        f"def wait(n):\n    (Path({str(tmp_path)!r}) / f'{{os.getpid()}}.pid').touch()\n    time.sleep(60)\n"
-        "if __name__ == '__main__':\n    parallel.ITEMS_A_PROCESS = 1\n"
-        "    list(parallel.in_processes(wait, [(n,) for n in range(80)], 'wait'))\n"
-    )
-    first = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+def test_no_process_outlives_a_killed_first_one(loky: None, tmp_path: Path) -> None:
+    first = children.start(WAIT, str(tmp_path))
     there: list[Path] = []
     deadline = time.monotonic() + 60
     while not there and time.monotonic() < deadline:
@@ -70,7 +92,7 @@ def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
         there = list(tmp_path.glob("*.pid"))
     assert there
     first.kill()
-    first.wait()
+    first.communicate()
     while _alive(there) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(there)
@@ -81,3 +103,16 @@ def _alive(there: list[Path]) -> list[int]:
 
     pids = [int(path.stem) for path in there]
     return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESIONBENCH_JOBLIB", "processes")
+    with pytest.raises(UserError, match="LESIONBENCH_JOBLIB is 'processes'; allowed: threading, loky, dask"):
+        call(half, range(4))
+
+
+def test_dask_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESIONBENCH_JOBLIB", "dask")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'lesionbench\[cluster\]'"):
+        call(half, range(4))

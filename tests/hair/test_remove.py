@@ -51,7 +51,8 @@ def take_off(source: Path, content: str = "", **changes: Any) -> tuple[float, di
     folder, stored = source.parents[1] / "out", source.parents[1] / "cache"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    coverage = remove.remove_from_file(source, content or sha256(source), sections.hair(**changes), stored, folder)
+    index = pd.DataFrame({"path": [str(source)], "sha256": [content or sha256(source)]})
+    (coverage,) = remove.remove_hair(index, sections.hair(**changes), stored, folder)
     return coverage, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

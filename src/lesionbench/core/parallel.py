@@ -1,22 +1,26 @@
-"""Apply one function to many items on all cores, with progress."""
+"""Apply one function to many items: on all cores by threads, or by the engine that LESIONBENCH_JOBLIB names."""
 
-import multiprocessing
+import functools
+import logging
 import os
-import signal
+import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from itertools import starmap
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import cv2
 
+from lesionbench.core import meaning
 from lesionbench.core.errors import AGAIN, UserError
 from lesionbench.core.process import keep_memory
 from lesionbench.core.progress import progress
 
-ITEMS_A_PROCESS = 500  # Items. The start of one more process takes as long as they do.
+# Packages whose versions may change a pixel: Dask's workers must have this process's.
+PACKAGES = ("llvmlite", "numba", "numpy", "opencv-python-headless", "pillow")
 
 
 def for_each(
@@ -25,58 +29,141 @@ def for_each(
     title: str,
     total: int,
 ) -> Iterator[Any]:
-    """Call `function(*a)` for each a of `arguments` on all cores; yield the results in order, with progress.
+    """Call `function(*a)` for each a of `arguments`; yield the results in order, with progress.
 
-    Threads start at once, and none outlives a killed run. They suit work that OpenCV does without Python's lock (GIL).
+    Threads do it, on all cores. They start at once, none outlives a killed run, and OpenCV and Numba work without
+    Python's lock (GIL). The environment variable LESIONBENCH_JOBLIB may name another engine of joblib's: loky,
+    processes of this machine; or dask, the workers of the scheduler at Dask's DASK_SCHEDULER_ADDRESS. Function,
+    arguments and results must be picklable then. What a lost worker of Dask had is done again by another.
+
+    Raises:
+        UserError: if the engine is unknown, not installed, not reached, or loses its workers; or if a worker has other
+            code than this process.
     """
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
+
+    engine = os.environ.get("LESIONBENCH_JOBLIB") or "threading"
+    if engine not in ENGINES:
+        raise UserError(f"LESIONBENCH_JOBLIB is {engine!r}; allowed: {', '.join(ENGINES)}")
+    with ENGINES[engine](function, title) as (task, backend):
+        with parallel_config(backend, n_jobs=-1):
+            parallel = Parallel(return_as="generator", batch_size="auto")
+        yield from progress(parallel(delayed(task)(*each) for each in arguments), title, total)
+
+
+Task = tuple[Callable[..., Any], Any]  # what does the work of one item, and joblib's backend or its name
+
+
+@contextmanager
+def _threads(function: Callable[..., Any], title: str) -> Iterator[Task]:
+    """Let the threads of this process do the work, each alone: they fill all cores, and more inside one would wait."""
+    from threadpoolctl import threadpool_limits
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    keep_memory()
+    try:
+        with threadpool_limits(1):
+            yield function, "threading"
+    finally:
+        cv2.setNumThreads(before)
+
+
+@contextmanager
+def _processes(function: Callable[..., Any], title: str) -> Iterator[Task]:
+    """Let processes of this machine do the work, which end with this one."""
+    try:
+        yield functools.partial(_on_worker, function, os.getcwd(), parent=os.getpid()), "loky"
+    except BrokenProcessPool:
+        raise UserError(f"{title}: a process was ended from outside, often for want of memory; {AGAIN}") from None
+
+
+@contextmanager
+def _dask(function: Callable[..., Any], title: str) -> Iterator[Task]:
+    """Let the workers of a Dask cluster do the work."""
+    try:
+        import dask
+        from distributed import Client, KilledWorker
+        from distributed.client import FutureCancelledError
+        from joblib._dask import DaskDistributedBackend
+    except ImportError:
+        raise UserError("LESIONBENCH_JOBLIB=dask needs Dask: pip install 'lesionbench[cluster]'") from None
+
+    class Backend(DaskDistributedBackend):
+        """joblib's own (1.6) tells nobody that a task failed for want of a worker, and would wait for it forever."""
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+    address = dask.config.get("scheduler-address", None)
+    if not address:
+        raise UserError("LESIONBENCH_JOBLIB=dask needs DASK_SCHEDULER_ADDRESS, such as tcp://192.168.0.1:8786")
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs, it raises too
+    try:
+        client = Client(address)
+        client.wait_for_workers(2, timeout=30)  # joblib would do the work of a single one here
+    except OSError as error:  # TimeoutError is one
+        raise UserError(f"no Dask scheduler with two workers answers at {address}") from error
+    there = functools.partial(_on_worker, function, os.getcwd(), code=_code(function))
+    with client:
+        try:
+            client.submit(there, pure=False).result()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"scheduler or workers at {address} lack this code; restart them as here") from error
+        try:
+            yield there, Backend(client=client)
+        except (KilledWorker, FutureCancelledError):
+            raise UserError(f"{title}: the Dask cluster was lost, or a worker for each try; {AGAIN}") from None
+
+
+ENGINES = {"threading": _threads, "loky": _processes, "dask": _dask}  # by joblib's names
+
+
+def _on_worker(function: Callable[..., Any], folder: str, *each: Any, parent: int = 0, code: str = "") -> Any:
+    """Call `function(*each)` on a worker, or nothing without `each`: alone, in `folder`, and by the code meant.
+
+    Raises:
+        UserError: if the worker sees no such folder or has other code.
+    """
+    _prepare(parent)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(f"a worker on {platform.node()} cannot work in {folder}: {error.strerror}") from error
+    if code and code != _code(function):
+        raise UserError(f"a worker on {platform.node()} has other code, or other packages, than here; restart it")
+    return function(*each) if each else None
+
+
+@functools.cache
+def _prepare(parent: int) -> None:
+    """Prepare this process as a worker, which ends with its `parent`; 0: with none.
+
+    For want of a second core, joblib may let the parent itself do the work.
+    """
     from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
+    threadpool_limits(1)
     keep_memory()
-    # The tasks fill all cores. More threads inside one, as BLAS starts for small matrices too, would only wait.
-    with threadpool_limits(1):
-        results = Parallel(n_jobs=-1, prefer="threads", return_as="generator", batch_size="auto")(
-            delayed(function)(*each) for each in arguments
-        )
-        yield from progress(results, title, total)
-
-
-def in_processes(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], title: str) -> Iterator[Any]:
-    """Do the same as for_each in processes, for work of many short calls, where threads would wait for each other.
-
-    For fewer than twice ITEMS_A_PROCESS arguments no process is started: the work ends before one would be ready.
-    `function`, arguments and results must be picklable.
-
-    Raises:
-        UserError: if a process is ended from outside.
-    """
-    from joblib import cpu_count
-
-    workers = min(cpu_count(), len(arguments) // ITEMS_A_PROCESS)
-    if workers < 2:
-        cv2.setNumThreads(1)
-        yield from progress(starmap(function, arguments), title, len(arguments))
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _serve)
-    try:
-        yield from progress(pool.map(function, *zip(*arguments, strict=True), chunksize=20), title, len(arguments))
-    except BrokenProcessPool:
-        raise UserError(f"{title}: a process was ended from outside, often for want of memory; {AGAIN}") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _serve() -> None:
-    """Prepare a worker process of in_processes: the parent answers Ctrl-C, and the worker ends with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    keep_memory()
-    first = multiprocessing.parent_process()
-    assert first is not None
 
     def end() -> None:
-        first.join()
+        while os.getppid() == parent:
+            time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=end, daemon=True).start()
+    if parent not in (0, os.getpid()):
+        threading.Thread(target=end, daemon=True).start()
+
+
+@functools.cache
+def _code(function: Callable[..., Any]) -> str:
+    """Tell what code this process has loaded for a `function` of this package, with which packages; "" for others."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if not name.startswith("lesionbench."):
+        return ""
+    return " ".join([meaning.of(name), *map(version, PACKAGES)])

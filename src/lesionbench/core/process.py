@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
+    # A script ends at once, and joblib's processes tidy up after it; they would warn of that.
+    "PYTHONWARNINGS": "ignore:resource_tracker",
     # Apple's GPU lacks some operations; the CPU does these.
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }

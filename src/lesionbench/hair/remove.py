@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from lesionbench import figures
 from lesionbench.core import cache
 from lesionbench.core.files import atomic, write_bytes
-from lesionbench.core.parallel import in_processes
+from lesionbench.core.parallel import for_each
 from lesionbench.hair.fill import fill_hair
 from lesionbench.hair.find import find_hair
 from lesionbench.images import encode, read_mask, read_rgb, square
@@ -35,7 +35,7 @@ def remove_hair(index: pd.DataFrame, section: "Hair", stored: Path, folder: Path
     Args:
         index: columns path and sha256.
         section: params.yaml's section hair.
-        stored: folder of the results of earlier runs; used and filled. One process at a time may use it. What nobody
+        stored: folder of the results of earlier runs; used and filled. One run at a time may use it. What nobody
             asked for in KEPT_FOR days leaves it.
         folder: gets <image's stem>.jpg, quality 95 at 4:4:4; images without hair are left out.
 
@@ -45,28 +45,31 @@ def remove_hair(index: pd.DataFrame, section: "Hair", stored: Path, folder: Path
     for leftover in stored.rglob(".*.partial*"):
         leftover.unlink()
     pairs = zip(index["path"], index["sha256"], strict=True)
-    arguments = [(Path(path), content, section, stored, folder) for path, content in pairs]
-    coverage = pd.Series(list(in_processes(remove_from_file, arguments, "remove hair")), index.index, float)
+    arguments = ((Path(path), content, section, stored) for path, content in pairs)
+    found = for_each(remove_from_file, arguments, "remove hair", len(index))
+    shares = []
+    for path, (share, jpeg) in zip(index["path"], found, strict=True):
+        if share:
+            write_bytes(folder / f"{Path(path).stem}.jpg", jpeg)
+        shares.append(share)
     for shard in stored.glob("*/"):
         cache.remove_old(shard, KEPT_FOR)
-    return coverage
+    return pd.Series(shares, index.index, float)
 
 
-def remove_from_file(path: Path, content: str, section: "Hair", stored: Path, folder: Path) -> float:
-    """Do what remove_hair does for the image at `path`, whose file has the SHA-256 `content`."""
+def remove_from_file(path: Path, content: str, section: "Hair", stored: Path) -> tuple[float, bytes]:
+    """Do as `without_hair` for the image at `path`, whose file has the SHA-256 `content`, with results in `stored`."""
     key = cache.key(CACHED, MADE_WITH, content, section.model_dump())
     entry = stored / key[:2] / key
     found = entry.read_bytes() if entry.exists() else b""
     if len(found) >= COVERAGE.size:  # a loss of power may leave an empty file
-        (coverage,), jpeg = COVERAGE.unpack_from(found), found[COVERAGE.size :]
         cache.note_use(entry)
-    else:
-        coverage, jpeg = without_hair(path, section)
-        with atomic(entry, shared=True) as partial:
-            partial.write_bytes(COVERAGE.pack(coverage) + jpeg)
-    if coverage:
-        write_bytes(folder / f"{path.stem}.jpg", jpeg)
-    return float(coverage)
+        (coverage,) = COVERAGE.unpack_from(found)
+        return coverage, found[COVERAGE.size :]
+    coverage, jpeg = without_hair(path, section)
+    with atomic(entry, shared=True) as partial:
+        partial.write_bytes(COVERAGE.pack(coverage) + jpeg)
+    return coverage, jpeg
 
 
 def without_hair(path: Path, section: "Hair") -> tuple[float, bytes]:

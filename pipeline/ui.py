@@ -25,7 +25,7 @@ def main(*options: str) -> None:
     except Exception as error:
         raise errors.UserError(store.failure(error)) from error
     where = store.uri()
-    base = where.rstrip("/") if store.is_server(where) else f"http://{given.host}:{given.port}"
+    base = store.shown(where).rstrip("/") if store.is_server(where) else f"http://{given.host}:{given.port}"
     for each in experiments:
         if each.name != "Default":
             address = f"{base}/#/experiments/{each.experiment_id}{pages.view(each.tags)}"

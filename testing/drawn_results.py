@@ -108,6 +108,13 @@ def evaluated(table: pd.DataFrame, task: str) -> dict[str, Any]:
     return {**found, "leaky": False, **calibration, "biases": dict.fromkeys(CLASSES[task], 0.0)}
 
 
+def evaluation(opened: bool = True, key: str = KEY) -> dict[str, Any]:
+    """As metrics/evaluate/melanoma/<backbone>.json, of one backbone and therefore within a moment."""
+    table = draw(1, "melanoma")
+    found = evaluated(table if opened else sealed(table), "melanoma")
+    return {**found, "robustness": robust("test" if opened else "val"), "train_key": key}
+
+
 @functools.cache
 def _made(opened: bool) -> str:
     made: dict[str, Any] = {}

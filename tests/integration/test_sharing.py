@@ -1,13 +1,11 @@
 """Results shared through an S3 bucket: a fresh clone gets them all, and has nothing left to do."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
+import servers
 from mini_pipeline import Command, dump_yaml, read_yaml, stages_run
-from moto.server import ThreadedMotoServer
 
 BUCKET = "lesions"
 REPRO = ("dvc", "repro", "--pull", "--allow-missing")
@@ -16,19 +14,8 @@ REPRO = ("dvc", "repro", "--pull", "--allow-missing")
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """An S3 server on this machine, with an empty bucket."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
-            patch.delenv(name)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
-        boto3.client("s3", endpoint_url=url).create_bucket(Bucket=BUCKET)
+    with servers.s3(BUCKET) as url:
         yield url
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -286,11 +286,12 @@ class Stub(BaseHTTPRequestHandler):
     """A web server that knows nothing of MLflow."""
 
     status = 200
+    body = b"<html>welcome</html>"
 
     def do_GET(self) -> None:
         self.send_response(self.status)
         self.end_headers()
-        self.wfile.write(b"<html>welcome</html>")
+        self.wfile.write(self.body)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -308,7 +309,15 @@ def use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://user:s@cret@127.0.0.1:9", "http://", "localhost:5000", "foo://bar", "./mlruns"]
+    "uri",
+    [
+        "http://user:s@cret@127.0.0.1:9",
+        "http://",
+        "localhost:5000",
+        "foo://bar",
+        "./mlruns",
+        "postgresql+psycopg://user:s@cret@127.0.0.1:9/mlflow",
+    ],
 )
 def test_an_address_where_nothing_answers_costs_one_warning(
     tmp_path: Path, use: Any, model: Path, capsys: pytest.CaptureFixture[str], uri: str
@@ -338,6 +347,48 @@ def test_a_server_that_is_not_mlflow_costs_one_warning(
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert ("JSON" if status == 200 else str(status)) in said
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, "<html>401 Authorization Required</html>", "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "MLFLOW_SERVER_ALLOWED_HOSTS"),
+    ],
+)
+def test_a_server_that_refuses_says_what_to_do(
+    use: Any, model: Path, capsys: pytest.CaptureFixture[str], status: int, body: str, words: str
+) -> None:
+    """Nginx answers so without a login, and MLflow to a name that is not its own."""
+    refusing = type("Refusing", (Stub,), {"status": status, "body": body.encode()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        use(f"http://user:s@cret@127.0.0.1:{server.server_port}")
+        train("refused", model)
+        server.shutdown()
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert words in line
+    assert str(status) in line
+    assert "cret" not in said.out + said.err
+
+
+def test_a_database_without_its_driver_says_what_to_do(
+    use: Any, monkeypatch: pytest.MonkeyPatch, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Missing:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name.startswith("psycopg"):
+                raise ModuleNotFoundError(f"No module named '{name}'")
+
+    for name in [name for name in sys.modules if name.startswith("psycopg")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    use("postgresql+psycopg://user:secret@127.0.0.1:9/mlflow")
+    train("driverless", model)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'psycopg[binary]'" in line
+    assert "secret" not in line
 
 
 def test_a_server_that_hangs_is_waited_for_twice(

@@ -123,3 +123,19 @@ def test_make_ui_prints_the_addresses_and_takes_options(
     assert "--backend-store-uri" in done.stdout  # MLflow's own help
     tags = store.connect().get_experiment_by_name("clinic-melanoma").tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("413 Client Error: Request Entity Too Large for url: https://a.org/api", "client_max_body_size"),
+        ("no answer ([SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate (_ssl.c:1006))", "SERVER_CERT_PATH"),
+        ("no answer ([SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired (_ssl.c:1006))", "has expired"),
+    ],
+)
+def test_what_a_proxy_refuses_says_what_to_do(monkeypatch: pytest.MonkeyPatch, text: str, words: str) -> None:
+    """The texts are those of nginx 1.22 and of OpenSSL."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://anna:secret@mlflow.example.org")
+    told = store.failure(RuntimeError(text))
+    assert told.startswith("MLflow at https://mlflow.example.org was not updated: ")
+    assert words in told

@@ -24,15 +24,34 @@ PLACES = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
+# What a person has to do, by a pattern that finds the cause in a failure's message.
+REMEDIES = {
+    "error code 401": "it refuses the user or the password (401); set MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD",
+    "Invalid Host header": "it does not know this address as its own (403); MLFLOW_SERVER_ALLOWED_HOSTS on the server "
+    "must name it",
+    "413 Client Error": "a proxy before it takes no file of this size (413); in nginx, set client_max_body_size to 0",
+    "(self-signed|local issuer) certificate": "its certificate is not trusted here; MLFLOW_TRACKING_SERVER_CERT_PATH "
+    "may name a file that has it",
+    "No module named 'psycopg": "PostgreSQL's driver is missing; set the address of an MLflow server, or pip install "
+    "'psycopg[binary]'",
+}
 
 
 def failure(error: Exception) -> str:
     """One sentence about a failed store, without the password that the store's address may contain."""
     where = os.environ.get("MLFLOW_TRACKING_URI") or root() / "mlflow.db"
-    text = str(getattr(error.__cause__, "orig", error)).split(" Response body:")[0]  # the database's own message
+    whole = str(getattr(error.__cause__, "orig", error))  # the database's own message
+    remedy = next((remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, whole)), "")
+    text = whole.split(" Response body:")[0]
     cause = re.search(r"\(Caused by (.*)\)", text)
     reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
-    return re.sub(r"://[^/\s]*@", "://", f"MLflow at {where} was not updated: {reason}")
+    return shown(f"MLflow at {where} was not updated: {remedy or reason}")
+
+
+def shown(address: str) -> str:
+    """A text with addresses, without the user and the password that they may contain."""
+    return re.sub(r"://[^/\s]*@", "://", address)
 
 
 def warn(error: Exception) -> None:
@@ -55,12 +74,16 @@ def connect() -> Any:
     from mlflow.tracking import MlflowClient
 
     if is_server(where):
+        if shown(where) != where:  # MLflow prints the address of each run
+            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         _check_alive(where)
         return MlflowClient(where)
     # Two processes that create the database at the same time break each other's migrations.
     with lock():
         if where.startswith("sqlite:///"):
             _check_database(Path(where.removeprefix("sqlite:///")))
+        elif where.startswith(("postgresql", "mysql")):
+            _check_remote(where)
         client = MlflowClient(where)
         client.search_experiments(max_results=1)
     return client
@@ -134,6 +157,22 @@ def _check_database(path: Path) -> None:
         database.execute("PRAGMA schema_version")
         if path == root() / "mlflow.db":
             _find_artefacts(database)
+
+
+def _check_remote(address: str) -> None:
+    """Raise UserError within seconds if the database refuses or hangs; MLflow would retry for minutes.
+
+    Raises ModuleNotFoundError if the database's driver is missing.
+    """
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(address, connect_args={"connect_timeout": ANSWER_WITHIN})
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.DBAPIError as error:
+        raise UserError("no connection") from error
+    finally:
+        engine.dispose()
 
 
 def _find_artefacts(database: Any) -> None:

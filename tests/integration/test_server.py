@@ -124,8 +124,10 @@ def test_a_server_that_dies_costs_two_experiments_nothing(
     call(repository, "dvc", "exp", "apply", "seeds-1")
     evaluated = drawn_results.evaluation(opened=False, key=first.data.tags["train_key"])
     files.write_json(repository / f"metrics/evaluate/melanoma/{BACKBONE}.json", evaluated)
+    here["MLFLOW_TRACKING_URI"] = tracking.address.replace("://", "://anna:secret@")
     said = call(repository, "python", "pipeline/track.py", PYTHONPATH="src", **here)
     assert f"tracked as {evaluated['train_key']}" in said
+    assert "secret" not in said
     assert [epochs(run) for run in runs().values()] == [every, every]
     assert {run.info.status for run in runs().values()} == {"FINISHED"}
     assert runs()["1"].data.metrics["val_roc_auc"] == pytest.approx(evaluated["val"]["roc_auc"])

@@ -90,7 +90,7 @@ track: setup  ## bring MLflow up to date from the files
 	$(BIN)/python pipeline/track.py
 
 lock:  ## pin the newest allowed versions again (needs uv)
-	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra dev \
+	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra dev --extra server \
 		--upgrade pyproject.toml --output-file requirements.lock
 
 clean:  ## remove the environment and the cache (results stay)

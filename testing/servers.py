@@ -68,7 +68,9 @@ def postgresql() -> Iterator[str]:
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
 
         def call(*command: object) -> None:
-            done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, **as_user)
+            done = subprocess.run(
+                [*map(str, command)], cwd=folder, check=False, capture_output=True, text=True, **as_user
+            )
             assert done.returncode == 0, done.stderr
 
         data = folder / "data"
@@ -98,11 +100,12 @@ class Tracking:
         """Start the server and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "server.log").open("ab") as log:
-            own = {"cwd": self.folder, "env": self.environment, "process_group": 0}
+            own: dict[str, Any] = {"cwd": self.folder, "env": self.environment, "process_group": 0}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, **own)
         until = time.monotonic() + 180
         while not self.answers():
-            assert self.process.poll() is None and time.monotonic() < until, (self.folder / "server.log").read_text()
+            hopeless = self.process.poll() is not None or time.monotonic() > until
+            assert not hopeless, (self.folder / "server.log").read_text()
             time.sleep(0.2)
 
     def answers(self) -> bool:

@@ -38,7 +38,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Track
 
 
 @pytest.fixture
-def project(tmp_path: Path, call: Command) -> Iterator[Path]:
+def repository(tmp_path: Path, call: Command) -> Iterator[Path]:
     """A repository with the stage `train` of dvc.yaml, and what the stages before it write, drawn and small."""
     folder = tmp_path / "project"
     stage = read_yaml((ROOT / "dvc.yaml").read_text())["stages"]["train"]
@@ -66,16 +66,16 @@ def project(tmp_path: Path, call: Command) -> Iterator[Path]:
     call(folder, "dvc", "queue", "stop", "--kill")
 
 
-def wait(for_what: Callable[[], bool], project: Path, call: Command) -> None:
+def wait(for_what: Callable[[], bool], repository: Path, call: Command) -> None:
     """Wait until something has come about."""
     until = time.monotonic() + 300
     while not for_what():
-        assert time.monotonic() < until, call(project, "dvc", "queue", "status")
+        assert time.monotonic() < until, call(repository, "dvc", "queue", "status")
         time.sleep(0.2)
 
 
 def test_a_server_that_dies_costs_two_experiments_nothing(
-    project: Path, call: Command, tmp_path: Path, tracking: servers.Tracking, monkeypatch: pytest.MonkeyPatch
+    repository: Path, call: Command, tmp_path: Path, tracking: servers.Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -93,7 +93,7 @@ def test_a_server_that_dies_costs_two_experiments_nothing(
         return Counter(point.step for point in client.get_metric_history(run.info.run_id, "train_loss"))
 
     def finished(seed: int) -> bool:
-        refs = call(project, "git", "for-each-ref", "--format=%(refname)", "refs/exps")
+        refs = call(repository, "git", "for-each-ref", "--format=%(refname)", "refs/exps")
         return any(ref.endswith(f"/seeds-{seed}") for ref in refs.split())
 
     held = tmp_path / "held"
@@ -102,18 +102,18 @@ def test_a_server_that_dies_costs_two_experiments_nothing(
         (held / file).touch()
     here = {"MLFLOW_TRACKING_URI": tracking.address, "LESIONBENCH_CACHE": str(tmp_path / "cache"), "HELD": str(held)}
     here["LAUNCH"] = f"python {ROOT}/testing/held.py"
-    call(project, "dvc", "exp", "run", "--queue", "--name", "seeds", "-S", "seed=1,2")
+    call(repository, "dvc", "exp", "run", "--queue", "--name", "seeds", "-S", "seed=1,2")
     # The workers would keep a pipe open.
-    call(project, "sh", "-c", "dvc queue start --jobs 2 > ../queue.log 2>&1", **here)
+    call(repository, "sh", "-c", "dvc queue start --jobs 2 > ../queue.log 2>&1", **here)
 
-    wait(lambda: [*map(epochs, runs().values())] == [{0: 1}] * 2, project, call)
+    wait(lambda: [*map(epochs, runs().values())] == [{0: 1}] * 2, repository, call)
     tracking.kill()
     (held / "1-0").unlink()  # the first ends without a server
     (held / "2-0").unlink()
-    wait(lambda: (held / "2-1.waits").exists() and finished(1), project, call)
+    wait(lambda: (held / "2-1.waits").exists() and finished(1), repository, call)
     tracking.start()
     (held / "2-1").unlink()  # the second finds it again
-    wait(lambda: finished(2), project, call)
+    wait(lambda: finished(2), repository, call)
 
     every = dict.fromkeys(range(EPOCHS), 1)
     first, second = runs()["1"], runs()["2"]
@@ -121,11 +121,13 @@ def test_a_server_that_dies_costs_two_experiments_nothing(
     assert (epochs(second), second.info.status) == (every, "FINISHED")
     assert client.list_artifacts(first.info.run_id) == []
 
-    call(project, "dvc", "exp", "apply", "seeds-1")
+    call(repository, "dvc", "exp", "apply", "seeds-1")
     evaluated = drawn_results.evaluation(opened=False, key=first.data.tags["train_key"])
-    files.write_json(project / f"metrics/evaluate/melanoma/{BACKBONE}.json", evaluated)
-    said = call(project, "python", "pipeline/track.py", PYTHONPATH="src", **here)
+    files.write_json(repository / f"metrics/evaluate/melanoma/{BACKBONE}.json", evaluated)
+    here["MLFLOW_TRACKING_URI"] = tracking.address.replace("://", "://anna:secret@")
+    said = call(repository, "python", "pipeline/track.py", PYTHONPATH="src", **here)
     assert f"tracked as {evaluated['train_key']}" in said
+    assert "secret" not in said
     assert [epochs(run) for run in runs().values()] == [every, every]
     assert {run.info.status for run in runs().values()} == {"FINISHED"}
     assert runs()["1"].data.metrics["val_roc_auc"] == pytest.approx(evaluated["val"]["roc_auc"])

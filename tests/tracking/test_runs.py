@@ -214,6 +214,21 @@ def test_a_run_is_completed_from_files_once(model: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_scores_of_a_run_that_lacks_epochs_stand_behind_those_to_come(model: Path) -> None:
+    """A server that was down at the end of a training, and up again when the scores came."""
+    with runs.training_run("lacking", "melanoma", "resnet50", "k1", SETTINGS) as run:
+        run.log_epoch(0, {"train_loss": 1.0, "val_roc_auc": 0.5})
+    comparison.log_evaluations("lacking", "melanoma", {"resnet50": EVALUATION}, "resnet50")
+    history = [{"epoch": n, "train_loss": 1.0, "val_roc_auc": 0.5 + n / 10} for n in range(2)]
+    params = {"task": "melanoma", "backbone": "resnet50", **SETTINGS}
+    runs.bring_up_to_date("lacking", model, params, {"train_key": "k1", "history": history}, EVALUATION)
+    (found,) = runs_of("lacking")
+    points = sorted(values(found, "val_roc_auc"))
+    assert points[:2] == [(0, 0.5), (1, 0.6)]
+    assert {*points[2:]} == {(2, 0.85)}  # of the run, and of its model
+
+
+@pytest.mark.usefixtures("store")
 def test_half_a_model_file_in_the_store_is_replaced(store: Path, model: Path) -> None:
     train("half", model)
     (stored,) = (store / "mlruns/half-melanoma").rglob(model.name)

@@ -128,6 +128,7 @@ def test_make_ui_prints_the_addresses_and_takes_options(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("(Caused by ResponseError('too many 502 error responses'))", "MLflow itself does not"),
         ("413 Client Error: Request Entity Too Large for url: https://a.org/api", "client_max_body_size"),
         ("no answer ([SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate (_ssl.c:1006))", "SERVER_CERT_PATH"),
         ("no answer ([SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired (_ssl.c:1006))", "has expired"),

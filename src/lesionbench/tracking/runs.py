@@ -245,6 +245,8 @@ def log_scores(client: Any, run_id: str, evaluation: Mapping[str, Any]) -> None:
     }
     epochs = [point.step for point in client.get_metric_history(run_id, "train_loss")]
     step = max(epochs) + 1 if epochs else 0
+    if run.info.status != "FINISHED":  # `make track` may yet add epochs that a failed server missed
+        step = max(step, int(run.data.params.get("epochs", 0)))
     of = {"model_id": model}
     for each in run.inputs.dataset_inputs[:1]:
         of |= {"dataset_name": each.dataset.name, "dataset_digest": each.dataset.digest}

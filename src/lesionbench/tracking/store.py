@@ -30,6 +30,7 @@ REMEDIES = {
     "MLFLOW_TRACKING_PASSWORD",
     "Invalid Host header": "it does not know this address as its own (403); MLFLOW_SERVER_ALLOWED_HOSTS on the server "
     "must name it",
+    "too many 50[234] error": "a proxy before it answers, and MLflow itself does not",
     "413 Client Error": "a proxy before it takes no file of this size (413); in nginx, set client_max_body_size to 0",
     "(self-signed|local issuer) certificate": "its certificate is not trusted here; MLFLOW_TRACKING_SERVER_CERT_PATH "
     "may name a file that has it",
@@ -43,7 +44,7 @@ def failure(error: Exception) -> str:
     where = os.environ.get("MLFLOW_TRACKING_URI") or root() / "mlflow.db"
     whole = str(getattr(error.__cause__, "orig", error))  # the database's own message
     remedy = next((remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, whole)), "")
-    text = whole.split(" Response body:")[0]
+    text = whole.split(" Response body:", maxsplit=1)[0]
     cause = re.search(r"\(Caused by (.*)\)", text)
     reason = textwrap.shorten((cause[1] if cause else text).strip().split("\n")[0] or type(error).__name__, 200)
     return shown(f"MLflow at {where} was not updated: {remedy or reason}")

@@ -6,6 +6,7 @@ Nothing is lost and nothing is there twice. This takes longer than other tests, 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from small_training import POLICY, TRAIN, VAL, draw_pixels
 
 from lesionbench.core import files
 
-pytest.importorskip("psycopg")
-pytestmark = [pytest.mark.server, pytest.mark.skipif(servers.pg_ctl() is None, reason="there is no PostgreSQL")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(servers.pg_ctl() is None, reason="there is no PostgreSQL"),
+    pytest.mark.skipif(find_spec("psycopg") is None, reason="there is no driver of PostgreSQL (extra `server`)"),
+]
 
 BUCKET, EPOCHS, BACKBONE = "lesions", 4, "timm:test_convnext"
 MODEL = f"{BACKBONE}.safetensors"

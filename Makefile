@@ -54,8 +54,8 @@ RECIPE ?= cpu
 real: setup  ## results on the real images, by a recipe (RECIPE=gpu, ARGS="-S seed=2" for dvc exp run's options)
 	$(BIN)/python pipeline/real.py '$(RECIPE)' $(ARGS)
 
-test: setup  ## run the tests, on all cores (ARGS=tests/split for a part, ARGS="-m server" for what that leaves out)
-	$(BIN)/pytest -n auto --dist loadfile -m "not server" $(ARGS)
+test: setup  ## run the tests, on all cores (ARGS=tests/split for a part, ARGS="-m slow" for what that leaves out)
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 lint: setup  ## check format, imports, types and layers
 	$(BIN)/ruff format --check .

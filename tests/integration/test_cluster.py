@@ -20,6 +20,7 @@ from lesionbench.sources.phantom import draw_dataset
 dask = pytest.importorskip("dask", reason="the extra cluster is not installed")
 distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
 
+pytestmark = pytest.mark.slow
 IMPORTED = ("lesionbench.duplicates.search", "lesionbench.hair.remove", "lesionbench.index.images", "lesionbench.pack")
 
 

@@ -48,6 +48,7 @@ def test_dropped_backbones_and_tasks_leave_an_experiment(clone: Path, call: Comm
     assert [deps[folder] for folder in folders] == [1] * len(folders)
 
 
+@pytest.mark.slow
 def test_own_images_and_weights_come_along(clone: Path, call: Command, ran: Path) -> None:
     """git ignores both. The experiment's hashes are the workspace's, so that nothing is left to do once it is kept."""
     for name in ("images", "masks", "metadata.csv"):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from mini_pipeline import BACKBONE, ROOT, TASK, Command, read_yaml, stages_run
 from sklearn.metrics import roc_auc_score
 
@@ -98,6 +99,7 @@ def test_a_recipe_goes_to_the_queue_and_its_folds_become_one_model(call: Command
     ]  # the ranks are alike
 
 
+@pytest.mark.slow
 def test_the_recipe_for_the_cpu_runs_the_pipeline(project: Path, call: Command, tmp_path: Path) -> None:
     """On the phantom, where what is typed overrides the recipe, and up to the scores, which is most of the way."""
     call(tmp_path, "git", "clone", "--quiet", str(project), "clone")

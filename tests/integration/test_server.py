@@ -21,7 +21,7 @@ from small_training import POLICY, TRAIN, VAL, draw_pixels
 from lesionbench.core import files
 
 pytestmark = [
-    pytest.mark.server,
+    pytest.mark.slow,
     pytest.mark.skipif(servers.pg_ctl() is None, reason="there is no PostgreSQL"),
     pytest.mark.skipif(find_spec("psycopg") is None, reason="there is no driver of PostgreSQL (extra `server`)"),
 ]

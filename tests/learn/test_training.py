@@ -512,6 +512,7 @@ def test_auto_precision_is_32_bit_on_the_cpu() -> None:
     assert training.auto_precision("bf16-mixed", "cpu") == "bf16-mixed"
 
 
+@pytest.mark.slow
 def test_a_compiled_network_keeps_its_names_and_weights(
     packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ REMEDIES = {
     "MLFLOW_TRACKING_PASSWORD",
     "Invalid Host header": "it does not know this address as its own (403); MLFLOW_SERVER_ALLOWED_HOSTS on the server "
     "must name it",
-    "too many 50[234] error": "a proxy before it answers, and MLflow itself does not",
+    "too many 50[234] error": "a proxy before it answers, and MLflow itself does not (502, 503 or 504)",
     "413 Client Error": "a proxy before it takes no file of this size (413); in nginx, set client_max_body_size to 0",
     "(self-signed|local issuer) certificate": "its certificate is not trusted here; MLFLOW_TRACKING_SERVER_CERT_PATH "
     "may name a file that has it",

@@ -119,9 +119,10 @@ PANELS = {
 
 @figures.styled
 def draw(table: pd.DataFrame, title: str) -> Figure:
-    """Draw the differences of each ingredient with their intervals, a panel for each of PANELS."""
+    """Draw the differences of each ingredient with their intervals, a panel for each of PANELS; · n: trainings."""
     figure, axes = figures.new(11, 6.4, 1, len(PANELS), sharey=True)
-    order = {name: place for place, name in enumerate(table["ingredient"].unique())}
+    seeds = table.groupby("ingredient", sort=False)["seeds"].first()
+    order = {name: place for place, name in enumerate(seeds.index)}
     for ax, (panel, (part, metric)) in zip(axes, PANELS.items(), strict=True):
         rows = table[table["part"].eq(part) & table["metric"].eq(metric)]
         reach = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
@@ -129,7 +130,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
         ax.errorbar(rows["difference"], rows["ingredient"].map(order), xerr=reach, fmt="o", markersize=4, capsize=2)
         ax.set_title(panel, fontsize=9)
     axes[1].set_xlabel("difference to the base, with its 95 % interval over lesions")
-    axes[0].set_yticks(list(order.values()), list(order))
+    axes[0].set_yticks(list(order.values()), [f"{name} · {n}" for name, n in seeds.items()])
     axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=10, fontweight="bold")
     return figure
@@ -140,8 +141,8 @@ def write(folder: Path, spec: dict[str, Any]) -> None:
     table = pd.concat([compare(folder, split_name, spec["ingredients"]) for split_name in spec["splits"]])
     write_csv("docs/ingredients.csv", table.round(4))
     home = table[table["split"].eq(spec["splits"][0]) & table["ingredient"].ne(NO_IMAGE)]
-    size, epochs, seeds = spec["base"]["pixels.size"], spec["base"]["train.epochs"], home["seeds"].max()
-    title = f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs, seeds: {seeds}"
+    size, epochs = spec["base"]["pixels.size"], spec["base"]["train.epochs"]
+    title = f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs · number of trainings"
     figures.save(draw(home, title), Path("docs/ingredients.svg"))
     wanted = [*PANELS.values(), ("test", "roc_auc"), ("test", "melanoma_roc_auc")]
     rows = []

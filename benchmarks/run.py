@@ -31,8 +31,8 @@ HEAD = """# Benchmarks
 `make bench` runs all benchmarks and writes this page. `make bench ARGS="hair pixels"` runs only those two and writes
 their sections anew. `LESIONBENCH_REAL` names a folder with the real images, as the stage download leaves them. Without
 this variable, data/raw is used if it has the real images. Otherwise the phantom is used, and the section says so.
-`benchmarks/ingredients.py` and `holdout.py` (docs/recipes.md), `near_duplicates.py` and `recall.py` (docs/duplicates.md)
-are run by hand.
+`benchmarks/ingredients.py` and `holdout.py` (docs/recipes.md), `near_duplicates.py` and `recall.py`
+(docs/duplicates.md) are run by hand.
 """
 
 

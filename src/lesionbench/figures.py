@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -91,22 +92,28 @@ def curves(figure: Figure) -> list[dict[str, Any]]:
 
 def _curve(figure: Figure, ax: Axes, line: Line2D) -> dict[str, Any]:
     band = _band(ax, line)
-    labels = [label.get_text() for label in ax.get_xticklabels()]
-    fixed = isinstance(ax.xaxis.get_major_locator(), FixedLocator)  # its ticks have names, "none" for 0
-    names = dict(zip(ax.get_xticks(), labels, strict=True)) if fixed else {}
+    names, rows = _names(ax.xaxis), _names(ax.yaxis)
     told: dict[str, list[float]] = getattr(line, "told", {})
     points = []
     for i, (x, y) in enumerate(np.asarray(line.get_xydata(), float)):
-        if np.isnan(y):
+        if np.isnan(x) or np.isnan(y):
             continue
         left, bottom = figure.transFigure.inverted().transform(ax.transData.transform((x, y)))
         bounds = sorted(band.get(x, ()))
         interval = f" [{_three(bounds[0])}, {_three(bounds[-1])}]" if bounds and not np.isnan(bounds).any() else ""
         more = ["" if np.isnan(values[i]) else _three(values[i]) for values in told.values()]
         at = round(float(left), 4), round(1 - float(bottom), 4)
-        points.append([*at, names.get(x, _three(x)), _three(y) + interval, *more])
+        points.append([*at, names.get(x, _three(x)), rows.get(y, _three(y) + interval), *more])
     named = {"panel": ax.get_title(), "name": line.get_label(), "x": ax.get_xlabel(), "y": ax.get_ylabel()}
     return {**named, "more": list(told), "points": points}
+
+
+def _names(axis: Axis) -> dict[float, str]:
+    """The names that an axis's ticks have where they were set, such as "none" for 0."""
+    if not isinstance(axis.get_major_locator(), FixedLocator):
+        return {}
+    places = [float(place) for place in axis.get_majorticklocs()]
+    return dict(zip(places, axis.get_major_formatter().format_ticks(places), strict=True))
 
 
 def _three(value: float) -> str:

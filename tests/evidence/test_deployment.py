@@ -83,6 +83,25 @@ def test_predictive_values_lie_in_their_intervals(sensitivity: int, specificity:
             assert high - low > 0
 
 
+def test_intervals_of_predictive_values_rest_on_lesions() -> None:
+    """Images of a lesion are mostly called alike: of 200 drawn samples 182 to 198 hold the truth, by image fewer."""
+    rng, within = np.random.default_rng(5), {"lesion": 0, "image": 0}
+    truth = 0.05 * 0.75 / (0.05 * 0.75 + 0.95 * 0.25)  # 0.75 of either kind is called rightly, in the mean of lesions
+    for seed in range(200):
+        sizes = rng.integers(1, 7, 120)
+        lesion = np.repeat(np.arange(120), sizes)
+        positive, called = lesion < 40, rng.random(len(lesion)) < np.repeat(rng.beta(0.6, 0.2, 120), sizes)
+        called = np.where(positive, called, ~called)
+        for unit, groups in (("lesion", lesion), ("image", np.arange(len(lesion)))):
+            resampled = Draws.make(groups, positive.astype(int), 60, seed)
+            shares = resampled.share("sensitivity", called, positive)
+            shares |= resampled.share("specificity", ~called, ~positive)
+            low, high = deployment.predictive_values(shares, 0.05)["ppv_ci"]
+            within[unit] += low <= truth <= high
+    assert 182 <= within["lesion"] <= 198, within
+    assert within["image"] < 170, within
+
+
 def test_net_benefit_is_that_of_dcurves() -> None:
     dcurves = pytest.importorskip("dcurves")
     rng = np.random.default_rng(7)

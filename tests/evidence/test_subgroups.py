@@ -12,6 +12,7 @@ import sections
 from scipy.stats import norm
 from sklearn import metrics as sk
 
+from lesionbench import figures
 from lesionbench.core.tasks import CLASSES
 from lesionbench.evidence import compare, subgroups
 from lesionbench.evidence.intervals import MIN_LESIONS, Draws
@@ -222,3 +223,26 @@ def test_the_figure_has_a_row_a_subgroup() -> None:
         *("all images", "age: under 40", "age: 60 to 74", "source: a", "source: b")
     ]
     assert [text.get_text() for text in figure.axes[2].texts] == ["too few to say"]
+
+
+def test_the_page_can_tell_each_row_of_the_figure() -> None:
+    """By its name, its score and the interval; what is too few to say has no point."""
+    scores = {
+        "n": 40,
+        "melanomas": 20,
+        "sensitivity": 0.8,
+        "sensitivity_ci": [0.7, 0.9],
+        "specificity": 0.5,
+        "roc_auc": 0.7,
+    }
+    few = {"n": 3, "melanomas": 1, "sensitivity": None, "specificity": None, "roc_auc": None}
+    figure = subgroups.draw({"all": scores, "by": {"sex": {"female": scores, "male": few}}}, "title")
+    figure.canvas.draw()
+    sensitivity, *_ = figures.curves(figure)
+    assert sensitivity["more"] == ["interval from", "to"]
+    assert [point[2:] for point in sensitivity["points"]] == [
+        ["0.8", "all images (n 40, melanomas 20)", "0.7", "0.9"],
+        ["0.8", "sex: female (n 40, melanomas 20)", "0.7", "0.9"],
+    ]
+    above = [point[1] for point in sensitivity["points"]]
+    assert above[0] < above[1]

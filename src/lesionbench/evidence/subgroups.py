@@ -227,9 +227,13 @@ def draw(found: Mapping[str, Any], title: str) -> Figure:
             reach = [[value - bounds[0]], [bounds[1] - value]] if bounds else None
             colour = figures.COLOURS[6 if y == 0 else 0]
             ax.errorbar(value, y, xerr=reach, fmt="o", markersize=3.5, capsize=2, color=colour, linestyle="none")
+        values = [np.nan if scores[name] is None else scores[name] for _, scores in rows]
+        (told,) = ax.plot(values, range(len(rows)), linestyle="none", label="subgroups")  # for the page's reader alone
+        for i, limit in enumerate(("interval from", "to")):
+            figures.tell(told, limit, [(scores.get(f"{name}_ci") or (np.nan, np.nan))[i] for _, scores in rows])
         if found["all"][name] is not None:
             ax.axvline(found["all"][name], color="#999999", linestyle=":", linewidth=1)
-        ax.set(xlabel=label, xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
+        ax.set(xlabel=label, ylabel="subgroup", xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
     axes[0].set_yticks(
         range(len(rows)),
         [f"{name} (n {scores['n']:,}, melanomas {scores['melanomas']:,})" for name, scores in rows],

@@ -126,6 +126,8 @@ def test_phantom_is_called_so_and_ham10000_is_cited(made: Made, render: Render) 
     call_dataset(made, "ham10000")
     real = Page(render(made))
     assert "phantom data" not in real.text.lower()
+    assert "this search found 14 that show a lesion of HAM10000" in real.text
+    assert "official test set" not in phantom.text
     assert "CC BY-NC" in real.text.replace("\xa0", " ")
     for each in (phantom, real):
         assert each.text.index("Research use only. Not a medical device.") < each.text.index("1 Recommendation")

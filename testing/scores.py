@@ -1,4 +1,7 @@
-"""Drawn scores and predictions."""
+"""Drawn scores and predictions, and how often intervals hold a known truth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,3 +45,12 @@ def draw_decided(seed: int, classes: tuple[str, ...]) -> pd.DataFrame:
     """Predictions with decisions, which are not the likeliest classes."""
     table = draw_predictions(seed, classes)
     return table.assign(called=(predictions.probabilities(table, classes) / np.arange(1, len(classes) + 1)).argmax(1))
+
+
+def share_held(truth: Mapping[str, float], drawn: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The share of drawn results whose interval, `<name>_ci`, holds the true value of each name."""
+    held = {
+        name: [told[f"{name}_ci"][0] <= value <= told[f"{name}_ci"][1] for told in drawn]
+        for name, value in truth.items()
+    }
+    return {name: float(np.mean(each)) for name, each in held.items()}

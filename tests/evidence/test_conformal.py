@@ -5,7 +5,7 @@ import pytest
 from crepes import ConformalClassifier
 from hypothesis import given
 from scipy.stats import norm
-from scores import draw_scores, seeds
+from scores import draw_scores, seeds, share_held
 
 from lesionbench.evidence import conformal
 from lesionbench.evidence.intervals import Draws
@@ -70,7 +70,7 @@ def test_intervals_hold_the_truth_in_19_of_20() -> None:
     """A lesion's images are alike; each class is in a set with a chance of 0.9 if it is the true one, else of 0.25."""
     names, lesions = ("nv", "mel", "df"), np.repeat([0, 1, 2], [120, 40, 20])
     truth = {"coverage": 0.9, "mean_size": 1.4, "mel": 0.9}
-    held: dict[str, list[bool]] = {name: [] for name in truth}
+    drawn = []
     for seed in range(150):
         rng = np.random.default_rng(seed)
         lesion = np.repeat(np.arange(len(lesions)), rng.integers(1, 4, len(lesions)))
@@ -80,9 +80,7 @@ def test_intervals_hold_the_truth_in_19_of_20() -> None:
         sets = noise < np.where(np.eye(3, dtype=bool)[labels], norm.ppf(0.9), norm.ppf(0.25))
         told = conformal.measure(sets, labels, names, 1, Draws.make(lesion, labels, 60, seed), lesion)
         told["mel_ci"] = told["per_class"]["mel"]["coverage_ci"]
-        for name, value in truth.items():
-            low, high = told[f"{name}_ci"]
-            held[name].append(bool(low <= value <= high))
-    often = {name: np.mean(each) for name, each in held.items()}
+        drawn.append(told)
+    often = share_held(truth, drawn)
     assert min(often.values()) >= 0.89, often
     assert max(often.values()) < 1, often

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 from scipy.stats import norm
+from scores import share_held
 from sklearn import metrics as sk
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
@@ -97,14 +98,12 @@ def test_intervals_hold_the_truth_in_19_of_20() -> None:
     limit, shift = norm.isf(0.05), 1.2
     truth = {"roc_auc": norm.cdf(shift / np.sqrt(2)), "roc_auc_unsure": norm.cdf(shift / 2 / np.sqrt(2))}
     truth["flagged"] = norm.sf(limit - shift)
-    held: dict[str, list[bool]] = {name: [] for name in truth}
+    drawn = []
     for seed in range(120):
         rng = np.random.default_rng(seed)
         told = outside.flagged(of_lesions(rng, 12, shift), limit, of_lesions(rng, 150, 0), 60, seed)
-        for name, value in truth.items():
-            low, high = told[f"{name}_ci"]
-            held[name].append(bool(low <= value <= high))
-    often = {name: np.mean(each) for name, each in held.items()}
+        drawn.append(told)
+    often = share_held(truth, drawn)
     assert min(often.values()) >= 0.89, often
     assert max(often.values()) < 1, often
 

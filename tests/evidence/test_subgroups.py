@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import sections
 from scipy.stats import norm
+from scores import share_held
 from sklearn import metrics as sk
 
 from lesionbench import figures
@@ -201,16 +202,14 @@ def test_intervals_hold_the_truth_in_19_of_20() -> None:
     areas = norm.cdf((1.2 + np.array([[0, -1], [1, 0]])) / np.sqrt(2))
     total = np.array([12, 60]) @ areas @ np.array([108, 60]) / (72 * 168)
     truths = {"total": total, "within": area, "difference": total - area, "roc_auc": area, "sensitivity": reached}
-    held: dict[str, list[bool]] = {name: [] for name in truths}
+    drawn = []
     for seed in range(100):
         table, source, draws = within(seed, 1.2, 1.0)
         told = subgroups.within_source({"net": table}, source, "melanoma", draws)["net"]
         by = subgroups.evaluate(table, known(source=source), "melanoma", "group_id", 0.5, draws)["by"]
         told |= by["source"]["b"]
-        for name, truth in truths.items():
-            low, high = told[f"{name}_ci"]
-            held[name].append(bool(low <= truth <= high))
-    often = {name: np.mean(each) for name, each in held.items()}
+        drawn.append(told)
+    often = share_held(truths, drawn)
     assert min(often.values()) >= 0.90, often
 
 

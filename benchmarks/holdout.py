@@ -5,6 +5,7 @@
 FOLDER is that of benchmarks.ingredients, after `train` with `splits: [home, SOURCE, ...]`. split-SOURCE.csv is
 data/split.csv of a project with `split.holdout_source: SOURCE`. Both networks are scored on the same images: those of
 the source that are in the test part of split-home.csv. Each is calibrated on the validation images of its own split.
+Intervals draw all lesions of the source freely, because no split sets how many of them are melanomas.
 """
 
 import sys
@@ -38,13 +39,13 @@ def cost(seen: pd.DataFrame, never: pd.DataFrame) -> tuple[dict[str, float], pd.
     """
     both = seen.index.intersection(never.index)
     pair = [table.loc[both].assign(group_id=seen.loc[both, "group_id"]) for table in (seen, never)]
-    return measure(pair[:1], pair[1:], False, (AREA,))[0], pair[0]
+    return measure(pair[:1], pair[1:], True, (AREA,))[0], pair[0]
 
 
 def area(table: pd.DataFrame) -> str:
     """The area with its interval over lesions."""
     labels = table["label"].to_numpy()
-    draws = Draws.make(table["group_id"].to_numpy(), labels, SAMPLES, 1)
+    draws = Draws.make(table["group_id"].to_numpy(), None, SAMPLES, 1)
     values = leak_cost.score(table, draws.weights, classes_of(TASK), (AREA,))[AREA]
     told = draws.score("of", values, draws.fewer(labels == "mel"), 0, 1)
     return told_with(told["of"], *(told.get("of_ci") or (np.nan, np.nan)))
@@ -60,7 +61,7 @@ def main(folder: Path, sources: list[str]) -> None:
     rows = []
     for source in sources:
         for trained in sorted((folder / "out").glob(f"*/{source}-*.npz")):
-            home = trained.with_name(trained.name.replace(source, "home"))
+            home = trained.with_name(f"home-{trained.name.rpartition('-')[2]}")
             never = scored(folder, trained)
             found, images = cost(scored(folder, home), never)
             melanoma = images["label"].eq("mel")

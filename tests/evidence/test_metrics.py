@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, logit, softmax
-from scores import draw_scores, seeds
+from scipy.stats import norm
+from scores import draw_scores, seeds, share_held
 from sklearn import metrics as sk
 
 from lesionbench.core.tasks import CLASSES, DIAGNOSES
@@ -380,3 +381,26 @@ def test_a_cohort_drawn_freely_needs_free_draws() -> None:
             ]
             missed[free] += not low <= truth <= high
     assert missed[True] < 0.11 * 150 < missed[False]
+
+
+def test_intervals_of_a_class_hold_the_truth_in_19_of_20() -> None:
+    """Scores are normal, and 1.5 higher for melanomas; a lesion's images are alike. 30 of 150 lesions are melanomas."""
+    melanomas, lesions, shift, cut = 30, 150, 1.5, 1.0
+    many = np.random.default_rng(0).normal(size=200_000)
+    known = np.arange(len(many)) % 5 == 0
+    hits, alarms = norm.sf(cut - shift), norm.sf(cut)
+    truth = {"roc_auc": norm.cdf(shift / np.sqrt(2))}
+    truth["average_precision"] = sk.average_precision_score(known, many + shift * known)
+    truth["f1"] = 2 * melanomas * hits / (melanomas * hits + (lesions - melanomas) * alarms + melanomas)
+    drawn = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        lesion = np.repeat(np.arange(lesions), rng.integers(1, 4, lesions))
+        score = rng.normal(0, np.sqrt(0.7), lesions)[lesion] + rng.normal(0, np.sqrt(0.3), len(lesion))
+        labels = (lesion < melanomas).astype(int)
+        p = norm.cdf(score + shift * labels - cut)  # 0.5 at the cut
+        found = metrics.evaluate(np.column_stack([1 - p, p]), labels, lesion, TWO, 60, seed)
+        drawn.append(found["per_class"]["melanoma"])
+    often = share_held(truth, drawn)
+    assert min(often.values()) >= 0.89, often
+    assert max(often.values()) < 1, often

@@ -31,8 +31,8 @@ def score(scores: Mapping[str, Any], metric: str, constant: bool = False) -> Mar
 def beside(rivals: Mapping[str, Any], part: str) -> dict[str, dict[str, Any]]:
     """The scores of the trivial predictors on one part of the images, to stand below those of the networks.
 
-    The constant has its decisions by the rule `likeliest`: it names the commonest class, which is what an accuracy has
-    to beat; the split sets that share, so it has no interval. By another rule it may name any class. By lesion its
+    The constant has its decisions by the rule `likeliest`: it names val's commonest class, which is what an accuracy
+    has to beat; the split sets that share, so it has no interval. By another rule it may name any class. By lesion its
     accuracy is not measured so, and left out.
 
     Args:

@@ -4,7 +4,8 @@
 
 Run this by hand in a project whose stage duplicates has run, on real images. FOLDER keeps the features (57 KB an image)
 and planted copies; a second run goes on there. Distractors are added to the project's images: their mirror images
-first, then stretched ones and phantoms in turn. None is of a lesion whose pairs are looked for.
+first, then, in turn, stretched ones, the mirror images of these, and phantoms. None is of a lesion whose pairs are
+looked for.
 """
 
 import sys
@@ -30,7 +31,7 @@ from lesionbench.sources.phantom import CAMERAS, photograph
 from lesionbench.sources.phantom_lesions import draw_lesion
 
 PLANTED, PART, ASKED = 200, 500, 400  # Copies; images in a file of features; other images that are queries too.
-RULES = ((10, 8), (20, 8), (20, 16), (40, 8), (40, 16))  # Neighbours and candidates; the first are those up to CROWDED.
+NEIGHBOURS = 10, 20, 40  # Tried at each size, beside those that the search takes; the first are those up to CROWDED.
 
 
 def stretched(path: str, seed: int) -> features.Features:
@@ -108,14 +109,21 @@ def confirmed(pairs: pd.DataFrame, table: pd.DataFrame, described: features.Desc
     return kept[np.array(score) >= 0.4]
 
 
+def memory() -> float:
+    """MiB of this process, without files that are mapped."""
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(told["RssAnon"].split()[0]) / 1024
+
+
 def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFrame) -> Iterator[tuple]:
     """One row per rule."""
     first = int(pairs[["a", "b"]].max().max()) + 1
-    start = time.process_time()
+    own, before, start = search.neighbours(len(described)), memory(), time.process_time()
     index = search.Index(described)
     built = time.process_time() - start
-    search.CROWDED = len(described)  # so that the rule is taken as it stands
-    for search.NEIGHBOURS, search.CANDIDATES in RULES:
+    rules = [*sorted((each, 8) for each in {*NEIGHBOURS, own}), (own, 16)]
+    search.CROWDED, usual = len(described), search.CROWDED  # so that the rule is taken as it stands
+    for search.NEIGHBOURS, search.CANDIDATES in rules:
         start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
         found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
         spent = (time.process_time() - start) / (first + ASKED) * 1000
@@ -125,7 +133,16 @@ def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFr
         others = found["query"].ge(first).sum() / ASKED
         recall = [f"{by_kind['sum'][kind]} of {by_kind['size'][kind]}" for kind in ("known", "planted")]
         rule = index.index.nlist, search.NEIGHBOURS, search.CANDIDATES
-        yield len(described), *rule, *recall, f"{others:.2f}", f"{spent:.1f}", f"{built:.0f}"
+        yield (
+            len(described),
+            *rule,
+            *recall,
+            f"{others:.2f}",
+            f"{spent:.1f}",
+            f"{built:.0f}",
+            f"{memory() - before:.0f}",
+        )
+    search.CROWDED, search.NEIGHBOURS = usual, NEIGHBOURS[0]
 
 
 def main(folder: Path, sizes: list[int]) -> None:
@@ -137,20 +154,23 @@ def main(folder: Path, sizes: list[int]) -> None:
     of_pairs = table.loc[table["image_id"].isin({*pairs["image_id_a"], *pairs["image_id_b"]}), "lesion_id"]
     other = ~table["lesion_id"].isin(of_pairs)
     source = table.loc[other, "path"].to_list()
-    more = max(sizes) - len(table) - len(source)
-    changed = parts(folder, "stretched", stretched, [(source[i % len(source)], i) for i in range(more // 2)])
-    drawn = parts(folder, "phantom", phantom, [(i,) for i in range(more // 2)])
-    print("| images | cells | neighbours | candidates | known met | planted met | met by others | ms | build, s |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    more = max(0, max(sizes) - len(table) - len(source)) // 3 + 1
+    changed = parts(folder, "stretched", stretched, [(source[i % len(source)], i) for i in range(more)])
+    drawn = parts(folder, "phantom", phantom, [(i,) for i in range(more)])
+    print(
+        "| images | cells | neighbours | candidates | known met | planted met | met by others | ms | build, s | MiB |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
 
     def everything() -> Iterator[features.Features]:
         for path in own:
             yield from read(path)
         mirrored = (each for path in own for each in read(path, flipped=True))
         yield from (each for each, wanted in zip(mirrored, other, strict=True) if wanted)
-        for both in zip(changed, drawn, strict=True):
-            for path in both:
-                yield from read(path)
+        for real, phantoms in zip(changed, drawn, strict=True):
+            yield from read(real)
+            yield from read(real, flipped=True)
+            yield from read(phantoms)
 
     with tempfile.TemporaryFile(dir=folder) as file:
         described = features.Described(everything(), file)

@@ -222,3 +222,23 @@ def test_without_a_home_to_write_to_matplotlib_uses_the_cache(tmp_path: Path) ->
     (tmp_path / "home").mkdir()
     done = children.run(code, **homes | {"HOME": str(tmp_path / "home")})
     assert (done.stdout, done.stderr) == (f"{tmp_path}/home/.cache/matplotlib\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries have no mallopt")
+def test_memory_is_kept_even_beyond_2_gib() -> None:
+    """The second time, few pages of what was freed have to come from the system again."""
+    code = """
+import resource
+import torch
+from lesionbench.networks import predict
+with predict.on("cpu", torch.nn.Linear(1, 1)):
+    pass
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.zeros(2**24) for _ in range(36)]  # 64 MiB each
+    del held
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    first, second = map(int, children.run(code).stdout.split())
+    assert second < first / 4

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -517,17 +518,26 @@ def test_a_compiled_network_keeps_its_names_and_weights(
     packed: Path, section: params.Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compile_with = torch.nn.Module.compile
-    compiled = []
+    compiled, shapes = [], set()
 
-    def without_a_compiler(network: torch.nn.Module) -> None:
+    def without_a_compiler(network: torch.nn.Module, **settings: bool) -> None:
+        def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+            shapes.update(side for each in inputs if isinstance(each, torch.Tensor) for side in each.shape)
+            return graph.forward
+
         compiled.append(network)
-        compile_with(network, backend="eager")
+        compile_with(network, backend=backend, **settings)
 
     monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
-    _, plain = fit(packed, section, tmp_path / "plain", epochs=1, metadata=["age"])
+    np.save(tmp_path / "large.npy", np.load(packed).repeat(3, axis=1).repeat(3, axis=2))
+    changes = {"epochs": 3, "metadata": ["age"], "first_size": 0.3}
+    _, plain = fit(tmp_path / "large.npy", section, tmp_path / "plain", **changes)
     assert compiled == []
-    _, weights = fit(packed, section, tmp_path / "compiled", epochs=1, metadata=["age"], compile=True)
+    _, weights = fit(tmp_path / "large.npy", section, tmp_path / "compiled", **changes, compile=True)
     assert len(compiled) == 1
+    assert {32, 64, 96} <= shapes
+    # Not even the third size makes it one for any size.
+    assert all(type(side) is int for side in shapes)
     assert list(weights) == list(plain)
     for name, value in plain.items():
         assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name

@@ -135,7 +135,9 @@ def fit(
         module.network = sharing.synchronised(made.network)
     module.network.to(memory_format=torch.channels_last)
     if train.compile:
-        module.network.compile()  # in place: the weights keep their names
+        # Code for one size of images, as they may grow: code for any size takes minutes to make, and is slower.
+        torch._dynamo.config.recompile_limit = 64
+        module.network.compile(dynamic=False)  # in place: the weights keep their names
     keep_memory()
     last = checkpoints / "last.ckpt"
     if last.exists() and trainer.is_global_zero:

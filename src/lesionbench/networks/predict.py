@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lesionbench.core import errors
+from lesionbench.core.process import keep_memory
 from lesionbench.core.progress import bar
 from lesionbench.networks import metadata
 from lesionbench.networks.backbones import Backbone, normalise
@@ -57,6 +58,7 @@ def in_batches(work: Callable[[np.ndarray], T], rows: np.ndarray, batch_size: in
 def on(device: str, network: nn.Module) -> Iterator[None]:
     """The network on `device` within, and afterwards back where it was."""
     before = next(network.parameters()).device
+    keep_memory()
     network.to(device)
     try:
         yield

@@ -4,7 +4,7 @@
 
 Run this by hand in a project whose stage duplicates has run, on real images. FOLDER keeps the features (57 KB an image)
 and planted copies; a second run goes on there. Distractors are added to the project's images: their mirror images
-first, then, in turn, stretched ones, the mirror images of these, and phantoms. None is of a lesion whose pairs are
+first, then, in turn, stretched ones and phantoms, with the mirror images of these. None is of a lesion whose pairs are
 looked for.
 """
 
@@ -154,7 +154,7 @@ def main(folder: Path, sizes: list[int]) -> None:
     of_pairs = table.loc[table["image_id"].isin({*pairs["image_id_a"], *pairs["image_id_b"]}), "lesion_id"]
     other = ~table["lesion_id"].isin(of_pairs)
     source = table.loc[other, "path"].to_list()
-    more = max(0, max(sizes) - len(table) - len(source)) // 3 + 1
+    more = max(0, max(sizes) - len(table) - len(source)) // 4 + 1
     changed = parts(folder, "stretched", stretched, [(source[i % len(source)], i) for i in range(more)])
     drawn = parts(folder, "phantom", phantom, [(i,) for i in range(more)])
     print(
@@ -167,10 +167,10 @@ def main(folder: Path, sizes: list[int]) -> None:
             yield from read(path)
         mirrored = (each for path in own for each in read(path, flipped=True))
         yield from (each for each, wanted in zip(mirrored, other, strict=True) if wanted)
-        for real, phantoms in zip(changed, drawn, strict=True):
-            yield from read(real)
-            yield from read(real, flipped=True)
-            yield from read(phantoms)
+        for both in zip(changed, drawn, strict=True):
+            for path in both:
+                yield from read(path)
+                yield from read(path, flipped=True)
 
     with tempfile.TemporaryFile(dir=folder) as file:
         described = features.Described(everything(), file)

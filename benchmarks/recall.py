@@ -31,7 +31,8 @@ from lesionbench.sources.phantom import CAMERAS, photograph
 from lesionbench.sources.phantom_lesions import draw_lesion
 
 PLANTED, PART, ASKED = 200, 500, 400  # Copies; images in a file of features; other images that are queries too.
-NEIGHBOURS = 10, 20, 40  # Tried at each size, beside those that the search takes; the first are those up to CROWDED.
+# Times the search's own neighbours, candidates and cells at each size; the first row is all of its own.
+TIMES = ((1, 1, 1), (0.5, 1, 1), (1, 2, 1), (1, 1, 2), (1, 1, 4))
 
 
 def stretched(path: str, seed: int) -> features.Features:
@@ -118,12 +119,15 @@ def memory() -> float:
 def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFrame) -> Iterator[tuple]:
     """One row per rule."""
     first = int(pairs[["a", "b"]].max().max()) + 1
-    own, before, start = search.neighbours(len(described)), memory(), time.process_time()
+    before, start = memory(), time.process_time()
     index = search.Index(described)
     built = time.process_time() - start
-    rules = [*sorted((each, 8) for each in {*NEIGHBOURS, own}), (own, 16)]
-    search.CROWDED, usual = len(described), search.CROWDED  # so that the rule is taken as it stands
-    for search.NEIGHBOURS, search.CANDIDATES in rules:
+    usual = search.NEIGHBOURS, search.CANDIDATES
+    own = *usual, index.index.nprobe
+    for times in TIMES:
+        search.NEIGHBOURS, search.CANDIDATES, index.index.nprobe = (
+            round(each * by) for each, by in zip(own, times, strict=True)
+        )
         start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
         found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
         spent = (time.process_time() - start) / (first + ASKED) * 1000
@@ -132,7 +136,7 @@ def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFr
         by_kind = hit.groupby(pairs["kind"].to_numpy()).agg(["sum", "size"])
         others = found["query"].ge(first).sum() / ASKED
         recall = [f"{by_kind['sum'][kind]} of {by_kind['size'][kind]}" for kind in ("known", "planted")]
-        rule = index.index.nlist, search.NEIGHBOURS, search.CANDIDATES
+        rule = index.index.nlist, index.index.nprobe, search.neighbours(len(described)), search.CANDIDATES
         yield (
             len(described),
             *rule,
@@ -142,7 +146,7 @@ def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFr
             f"{built:.0f}",
             f"{memory() - before:.0f}",
         )
-    search.CROWDED, search.NEIGHBOURS = usual, NEIGHBOURS[0]
+    search.NEIGHBOURS, search.CANDIDATES = usual
 
 
 def main(folder: Path, sizes: list[int]) -> None:
@@ -157,10 +161,8 @@ def main(folder: Path, sizes: list[int]) -> None:
     more = max(0, max(sizes) - len(table) - len(source)) // 4 + 1
     changed = parts(folder, "stretched", stretched, [(source[i % len(source)], i) for i in range(more)])
     drawn = parts(folder, "phantom", phantom, [(i,) for i in range(more)])
-    print(
-        "| images | cells | neighbours | candidates | known met | planted met | met by others | ms | build, s | MiB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| images | cells | searched | neighbours | candidates | known | planted | others | ms | build, s | MiB |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
 
     def everything() -> Iterator[features.Features]:
         for path in own:

@@ -136,6 +136,21 @@ def test_among_more_images_each_feature_has_more_neighbours() -> None:
     assert [search.neighbours(int(search.CROWDED * times)) for times in (1.5, 2, 10)] == [15, 20, 100]
 
 
+def test_among_more_images_a_like_share_of_the_cells_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feature and its slightly changed partner lie in different cells often; a crowd must not part them more."""
+    assert [search.searched(n) for n in (2, 10_208, search.CROWDED)] == [6, 6, 6]
+    monkeypatch.setattr(search, "CROWDED", 10)
+    rng = np.random.default_rng(0)
+    for n in (10, 160):
+        points, drawn = rng.random((n, 40, 4), np.float32), rng.integers(0, 99, (n, 40, 128), np.uint8)
+        with tempfile.TemporaryFile(dir=tmp_path) as file:
+            index = search.Index(search.Described(map(search.Features, points, drawn), file)).index
+        assert index.nlist == int(2 * (n * 40) ** 0.5)
+        assert index.nprobe / index.nlist == pytest.approx(6 / 40, rel=0.05)
+
+
 def test_a_batch_whose_images_have_no_feature_finds_none(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     some = search.Features(rng.random((20, 4), np.float32), rng.integers(0, 99, (20, 128), np.uint8))

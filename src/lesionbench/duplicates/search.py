@@ -20,7 +20,7 @@ CACHED = "lesionbench.duplicates.search.find"  # the function whose results are 
 MADE_WITH = ("faiss-cpu", "numpy", "opencv-python-headless", "pandas")  # packages whose versions may change a score
 KEPT_FOR = 90  # Days.
 INDEXED = 150  # Features. The strongest of these, for the search.
-PROBED = 6  # Cells of the index that are searched.
+PROBED = 6  # Cells of the index that are searched among up to CROWDED images; see `searched`.
 BATCH = 200  # Images per query.
 NEIGHBOURS, CROWDED = 10, 10_240  # Features found for each among up to so many images; see `neighbours`.
 CANDIDATES = 8  # Pairs per image, at most.
@@ -65,6 +65,14 @@ def neighbours(images: int) -> int:
     return round(NEIGHBOURS * max(1, images / CROWDED))
 
 
+def searched(images: int) -> int:
+    """Return how many cells of the index are searched: as the root of the images, above CROWDED of them.
+
+    So does the number of all cells. A feature whose true partner lies in another cell than its own else loses it.
+    """
+    return round(PROBED * max(1, images / CROWDED) ** 0.5)
+
+
 class Index:
     """A FAISS index of the INDEXED strongest features of n images, which searches only the nearest of its cells."""
 
@@ -81,7 +89,7 @@ class Index:
         self.index = faiss.IndexIVFScalarQuantizer(
             faiss.IndexFlatL2(128), 128, cells, faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2, False
         )
-        self.index.nprobe = PROBED
+        self.index.nprobe = searched(len(features))
         self.index.cp.min_points_per_centroid = 1
         sample = np.linspace(0, n - 1, min(n, 40 * cells)).astype(int)
         self.index.train(features.at(self.rows[sample]).descriptors.astype(np.float32))

@@ -31,8 +31,8 @@ from lesionbench.sources.phantom import CAMERAS, photograph
 from lesionbench.sources.phantom_lesions import draw_lesion
 
 PLANTED, PART, ASKED = 200, 500, 400  # Copies; images in a file of features; other images that are queries too.
-# Times the search's own neighbours, candidates and cells at each size; the first row is all of its own.
-TIMES = ((1, 1, 1), (0.5, 1, 1), (1, 2, 1), (1, 1, 2), (1, 1, 4))
+# Times the search's own neighbours and candidates; cells that are searched, or None for its own number.
+TIMES = ((1, 1, None), (0.5, 1, 6), (1, 1, 6), (1, 2, 6), (1, 1, 12), (1, 1, 24))
 
 
 def stretched(path: str, seed: int) -> features.Features:
@@ -124,10 +124,9 @@ def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFr
     built = time.process_time() - start
     usual = search.NEIGHBOURS, search.CANDIDATES
     own = *usual, index.index.nprobe
-    for times in TIMES:
-        search.NEIGHBOURS, search.CANDIDATES, index.index.nprobe = (
-            round(each * by) for each, by in zip(own, times, strict=True)
-        )
+    for more, wider, cells in TIMES:
+        search.NEIGHBOURS, search.CANDIDATES = round(own[0] * more), own[1] * wider
+        index.index.nprobe = cells or own[2]
         start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
         found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
         spent = (time.process_time() - start) / (first + ASKED) * 1000
@@ -158,7 +157,8 @@ def main(folder: Path, sizes: list[int]) -> None:
     of_pairs = table.loc[table["image_id"].isin({*pairs["image_id_a"], *pairs["image_id_b"]}), "lesion_id"]
     other = ~table["lesion_id"].isin(of_pairs)
     source = table.loc[other, "path"].to_list()
-    more = max(0, max(sizes) - len(table) - len(source)) // 4 + 1
+    more = max(0, max(sizes) - len(table) - len(source)) // 4
+    more = PART * -(-more // PART)  # whole parts, as a part that is there is not made again
     changed = parts(folder, "stretched", stretched, [(source[i % len(source)], i) for i in range(more)])
     drawn = parts(folder, "phantom", phantom, [(i,) for i in range(more)])
     print("| images | cells | searched | neighbours | candidates | known | planted | others | ms | build, s | MiB |")
@@ -176,6 +176,8 @@ def main(folder: Path, sizes: list[int]) -> None:
 
     with tempfile.TemporaryFile(dir=folder) as file:
         described = features.Described(everything(), file)
+        if len(described) < max(sizes):
+            raise SystemExit(f"{folder} gives {len(described)} images of {max(sizes)}; empty it")
         sought = confirmed(pairs, table, described)
         codes = table["lesion_id"].astype("category").cat.codes.to_numpy()
         lesions = np.concatenate([codes, codes.max() + 1 + np.arange(len(described) - len(codes))])

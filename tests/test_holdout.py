@@ -52,7 +52,7 @@ def test_the_area_is_of_all_images_of_the_clinic() -> None:
 
 
 def test_the_printed_cost_is_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each network is calibrated on the val of its own split, and the tests of both share 200 images."""
+    """The tests of both splits share 200 images."""
     rng, classes = np.random.default_rng(5), classes_of("diagnosis")
     n, at = 1200, np.arange(1200)
     home = pd.DataFrame({"image_id": [f"I{i}" for i in at], "lesion_id": at, "group_id": at, "cohort": "ham10000"})

@@ -139,7 +139,7 @@ def test_among_more_images_each_feature_has_more_neighbours() -> None:
 def test_among_more_images_a_like_share_of_the_cells_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A feature and its slightly changed partner lie in different cells often; a crowd must not part them more."""
+    """Else a feature and its slightly changed partner would be parted more often by more cells."""
     assert [search.searched(n) for n in (2, 10_208, search.CROWDED)] == [6, 6, 6]
     monkeypatch.setattr(search, "CROWDED", 10)
     rng = np.random.default_rng(0)

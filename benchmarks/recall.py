@@ -116,17 +116,19 @@ def memory() -> float:
     return int(told["RssAnon"].split()[0]) / 1024
 
 
-def measure(described: features.Described, lesions: np.ndarray, pairs: pd.DataFrame) -> Iterator[tuple]:
-    """One row per rule."""
+def measure(
+    described: features.Described, lesions: np.ndarray, pairs: pd.DataFrame, before: float
+) -> Iterator[tuple[object, ...]]:
+    """One row per rule. `before` is the memory before any size was searched, as freed memory stays with the process."""
     first = int(pairs[["a", "b"]].max().max()) + 1
-    before, start = memory(), time.process_time()
+    start = time.process_time()
     index = search.Index(described)
     built = time.process_time() - start
     usual = search.NEIGHBOURS, search.CANDIDATES
     own = *usual, index.index.nprobe
-    for more, wider, cells in TIMES:
-        search.NEIGHBOURS, search.CANDIDATES = round(own[0] * more), own[1] * wider
-        index.index.nprobe = cells or own[2]
+    # Where the search's own number of cells is one of the others, a rule comes once.
+    rules = dict.fromkeys((round(own[0] * more), own[1] * wider, cells or own[2]) for more, wider, cells in TIMES)
+    for search.NEIGHBOURS, search.CANDIDATES, index.index.nprobe in rules:
         start, asked = time.process_time(), pairwise([*range(0, first + ASKED, search.BATCH), first + ASKED])
         found = pd.concat([index.best(i, j, lesions, np.ones(len(lesions), bool)) for i, j in asked])
         spent = (time.process_time() - start) / (first + ASKED) * 1000
@@ -178,13 +180,13 @@ def main(folder: Path, sizes: list[int]) -> None:
         described = features.Described(everything(), file)
         if len(described) < max(sizes):
             raise SystemExit(f"{folder} gives {len(described)} images of {max(sizes)}; empty it")
-        sought = confirmed(pairs, table, described)
+        sought, before = confirmed(pairs, table, described), memory()
         codes = table["lesion_id"].astype("category").cat.codes.to_numpy()
         lesions = np.concatenate([codes, codes.max() + 1 + np.arange(len(described) - len(codes))])
         counts, ends = described.counts, described.ends
         for size in sizes:
             described.counts, described.ends = counts[:size], ends[: size + 1]
-            for row in measure(described, lesions[:size], sought):
+            for row in measure(described, lesions[:size], sought, before):
                 print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 

@@ -291,7 +291,10 @@ def test_by_lesion_is_the_calibrated_mean_logit(names: tuple[str, ...]) -> None:
     assert (found_labels == np.arange(60) % len(names)).all()
     scores = metrics.evaluate(softmax(logits / 1.7 + biases, axis=1), labels, groups, names, 0, 0)["by_lesion"]
     wanted = expected(p, found_labels, np.ones(60), p.argmax(axis=1))
-    assert scores == pytest.approx({"n": 60, "mixed": 0, **{name: wanted[name] for name in metrics.BY_LESION}})
+    melanoma = names.index("mel" if "mel" in names else "melanoma")
+    of_melanoma = sk.roc_auc_score(found_labels == melanoma, p[:, melanoma])
+    told = {"n": 60, "mixed": 0, "melanoma_roc_auc": of_melanoma}
+    assert scores == pytest.approx({**told, **{name: wanted[name] for name in metrics.BY_LESION}})
 
 
 def test_a_lone_image_is_its_lesion() -> None:
@@ -299,6 +302,7 @@ def test_a_lone_image_is_its_lesion() -> None:
     p, labels, _ = draw_scores(3, 200, 2)
     found = metrics.evaluate(p, labels, np.arange(200), TWO, 100, 1)
     assert found["by_lesion"].pop("mixed") == 0
+    found |= {f"melanoma_{name}": value for name, value in found["melanoma"].items()}
     for name, value in found["by_lesion"].items():
         assert value == pytest.approx(found[name], rel=1e-6), name
 

@@ -191,8 +191,15 @@ def test_every_score_stands_beside_trivial_ones(made: Made, render: Render) -> N
         assert [each[0] for each in shown.rows[at + 1 : at + 3]] == [*RIVALS.values()][1:]
         assert row[2] == "0.500"  # ROC AUC
         assert len({len(each) for each in shown.rows[at - 1 : at + 3]}) == 1
-    by_lesion = [row for row in shown.rows if row[0] == RIVALS["quality"] and len(row) == 2 + len(page.BY_LESION)]
-    assert len(by_lesion) == 2  # a table a task
+    by_lesion = made["rivals/diagnosis"]["scores"]["quality"]["test"]["by_lesion"]
+    by_lesion["melanoma_roc_auc"], by_lesion["melanoma_roc_auc_ci"] = 0.717, [0.611, 0.811]
+    shown = Page(render(made))
+    two, seven = (
+        [row for row in shown.rows if row[0] == RIVALS["quality"] and len(row) == 2 + len(page.BY_LESION) + more]
+        for more in (0, 1)
+    )
+    assert len(two) == 1
+    assert [row[-1] for row in seven] == ["0.7170.611–0.811"]
 
 
 def test_every_metric_is_named_and_explained(made: Made, render: Render) -> None:

@@ -293,7 +293,9 @@ def evaluate(
     p_lesion, of_lesion, first = by_lesion(p, labels, lesion)
     called_lesion = decide(p_lesion, decision, prior, cost)
     alone = Draws(draws.lesion[first], draws.weights[:, first], free)
-    scored = compute(p_lesion, of_lesion, alone.weights, called_lesion)
+    areas = areas_by_class(p_lesion, of_lesion, alone.weights, range(classes))
+    scored = compute(p_lesion, of_lesion, alone.weights, called_lesion, areas)
     told = score({name: scored[name] for name in BY_LESION}, called_lesion, of_lesion, classes, alone)
+    told |= alone.score("melanoma_roc_auc", areas[column, 0], alone.fewer(of_lesion == column), 0, 1)
     mixed = len(np.unique(lesion[labels != of_lesion[lesion]]))
     return found | {"by_lesion": {"n": len(first), "mixed": mixed, **told}, "per_class": of_class}

@@ -91,6 +91,8 @@ class LesionScores(Numbers):
     log_loss_ci: Ci = None
     brier: float | None = number("squared error of melanoma's probability, or summed over seven", 0, 2)
     brier_ci: Ci = None
+    melanoma_roc_auc: float | None = share("area under melanoma's ROC curve")
+    melanoma_roc_auc_ci: Ci = None
 
 
 class Scores(Numbers):

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import re
 import runpy
 import shutil
@@ -113,6 +114,14 @@ def test_the_notebook_runs_and_prints_what_it_says(ran: Path, tmp_path: Path, mo
     said, says = (re.sub(r"\s+", " ", re.sub(r"-?\d+(\.\d+)?", "#", text)) for text in (done, page))
     assert said == says
     assert Path("reports/notebook.webp").exists()
+
+
+def test_the_notebook_shows_the_committed_run() -> None:
+    found = json.loads((ROOT / f"metrics/evaluate/melanoma/{BACKBONE}.json").read_text())
+    biases = ", ".join(f"{bias:.2f}" for bias in found["biases"].values())
+    page = (ROOT / "docs/notebook.md").read_text()
+    assert f"temperature {found['temperature']:.2f}, biases {biases}" in page
+    assert f"balanced accuracy {found['test']['balanced_accuracy']:.2f} [" in page
 
 
 def test_the_version_is_the_same_everywhere() -> None:

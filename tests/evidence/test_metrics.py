@@ -297,10 +297,21 @@ def test_by_lesion_is_the_calibrated_mean_logit(names: tuple[str, ...]) -> None:
     assert scores == pytest.approx({**told, **{name: wanted[name] for name in metrics.BY_LESION}})
 
 
-def test_a_lone_image_is_its_lesion() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_a_constant_ranks_no_lesion_above_another_however_many_images_each_has(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.arange(300).repeat(rng.integers(1, 7, 300))
+    prior = rng.dirichlet(np.ones(7))
+    found = metrics.evaluate(np.tile(prior, (len(groups), 1)), groups % 7, groups, DIAGNOSES, 20, 1)["by_lesion"]
+    assert found["roc_auc"] == found["melanoma_roc_auc"] == 0.5
+    assert not {"roc_auc_ci", "melanoma_roc_auc_ci"} & {*found}
+
+
+@pytest.mark.parametrize("names", [TWO, DIAGNOSES])
+def test_a_lone_image_is_its_lesion(names: tuple[str, ...]) -> None:
     """With one image a lesion, scores by lesion are those by image, intervals included."""
-    p, labels, _ = draw_scores(3, 200, 2)
-    found = metrics.evaluate(p, labels, np.arange(200), TWO, 100, 1)
+    p, labels, _ = draw_scores(3, 200, len(names))
+    found = metrics.evaluate(p, labels, np.arange(200), names, 100, 1)
     assert found["by_lesion"].pop("mixed") == 0
     found |= {f"melanoma_{name}": value for name, value in found["melanoma"].items()}
     for name, value in found["by_lesion"].items():

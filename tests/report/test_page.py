@@ -191,15 +191,20 @@ def test_every_score_stands_beside_trivial_ones(made: Made, render: Render) -> N
         assert [each[0] for each in shown.rows[at + 1 : at + 3]] == [*RIVALS.values()][1:]
         assert row[2] == "0.500"  # ROC AUC
         assert len({len(each) for each in shown.rows[at - 1 : at + 3]}) == 1
-    by_lesion = made["rivals/diagnosis"]["scores"]["quality"]["test"]["by_lesion"]
-    by_lesion["melanoma_roc_auc"], by_lesion["melanoma_roc_auc_ci"] = 0.717, [0.611, 0.811]
+    rivals = made["rivals/diagnosis"]["scores"]
+    told = {"melanoma_roc_auc": 0.717, "melanoma_roc_auc_ci": [0.611, 0.811]}
+    rivals["quality"]["test"]["by_lesion"] |= told
+    rivals["metadata"]["test"]["by_lesion"] |= {"melanoma_roc_auc": None}
+    rivals["metadata"]["test"]["by_lesion"].pop("melanoma_roc_auc_ci", None)
+    made["compare/diagnosis"]["ensemble"]["test"]["by_lesion"] |= {**told, "melanoma_roc_auc": 0.727}
     shown = Page(render(made))
-    two, seven = (
-        [row for row in shown.rows if row[0] == RIVALS["quality"] and len(row) == 2 + len(page.BY_LESION) + more]
-        for more in (0, 1)
+    at = shown.rows.index(
+        next(row for row in shown.rows if row[-1:] == ["ROC\xa0AUC of melanoma"] and row[1] == "Lesions")
     )
-    assert len(two) == 1
-    assert [row[-1] for row in seven] == ["0.7170.611–0.811"]
+    last = {row[0]: row[-1] for row in shown.rows[at + 1 : at + 9] if len(row) == 3 + len(page.BY_LESION)}
+    assert last[RIVALS["quality"]] == "0.7170.611–0.811"
+    assert last[RIVALS["metadata"]] == "–"
+    assert "0.7270.611–0.811" in last.values()
 
 
 def test_every_metric_is_named_and_explained(made: Made, render: Render) -> None:

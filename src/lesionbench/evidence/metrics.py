@@ -187,7 +187,9 @@ def by_lesion(p: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     summed = np.zeros((len(first), p.shape[1]))
     np.add.at(summed, number, bounded_log(p))
-    return softmax(summed / np.bincount(number)[:, None], axis=1), labels[first], first
+    # Means of one number over two and over three images differ in the last digit, and equal p must rank equally.
+    mean = (summed / np.bincount(number)[:, None]).round(12)
+    return softmax(mean, axis=1), labels[first], first
 
 
 def lesions_behind(name: str, labels: np.ndarray, lesion: np.ndarray, free: bool) -> int:

@@ -1,6 +1,6 @@
 """What a run reproduced of the results that git holds: files to the byte, or else scores within a tolerance.
 
-The data stages write the same bytes on every x86 CPU with AVX2. A training does not: another CPU or GPU adds up in
+The data stages write the same bytes with AVX2 and with AVX-512. A training does not: another CPU or GPU adds up in
 another order, and the weights drift apart. TOLERANCES has how far the scores then move, as docs/reproduced.md tells.
 """
 

@@ -15,7 +15,7 @@ from lesionbench.core.files import read_csv, write_csv
 from lesionbench.core.tasks import classes_of
 from lesionbench.evidence import leak_cost, predictions, rivals
 from lesionbench.evidence.intervals import Draws
-from lesionbench.evidence.metrics import lesions_behind
+from lesionbench.evidence.lesions import lesions_behind
 
 TASK, SAMPLES, COHORT, ANOTHER = "diagnosis", 1000, "isic2017", "another seed"
 NO_IMAGE = "age, sex and site alone, no image"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 from scipy.special import softmax
+from sklearn import metrics as sk
 
 from lesionbench.evidence import predictions
 
@@ -54,3 +55,31 @@ def share_held(truth: Mapping[str, float], drawn: Sequence[Mapping[str, Any]]) -
         for name, value in truth.items()
     }
     return {name: float(np.mean(each)) for name, each in held.items()}
+
+
+def expected(p: np.ndarray, labels: np.ndarray, w: np.ndarray, called: np.ndarray) -> dict[str, float]:
+    """What scikit-learn says."""
+    classes = p.shape[1]
+    binary = classes == 2
+    options: dict[str, Any] = {"sample_weight": w, "zero_division": 0}
+    options |= {"average": "binary"} if binary else {"average": "macro", "labels": range(classes)}
+    one_hot = np.eye(classes)[labels]
+    if binary:
+        auc = sk.roc_auc_score(labels, p[:, 1], sample_weight=w)
+        ap = sk.average_precision_score(labels, p[:, 1], sample_weight=w)
+        brier = sk.brier_score_loss(labels, p[:, 1], sample_weight=w)
+    else:
+        auc = np.mean([sk.roc_auc_score(one_hot[:, c], p[:, c], sample_weight=w) for c in range(classes)])
+        ap = sk.average_precision_score(one_hot, p, average="macro", sample_weight=w)
+        brier = np.average(((p - one_hot) ** 2).sum(axis=1), weights=w)
+    return {
+        "accuracy": sk.accuracy_score(labels, called, sample_weight=w),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, called, sample_weight=w),
+        "precision": sk.precision_score(labels, called, **options),
+        "recall": sk.recall_score(labels, called, **options),
+        "f1": sk.f1_score(labels, called, **options),
+        "roc_auc": auc,
+        "average_precision": ap,
+        "log_loss": sk.log_loss(labels, p, sample_weight=w, labels=range(classes)),
+        "brier": brier,
+    }

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesionbench.core.tasks import melanoma_column, numbers
 from lesionbench.evidence.intervals import Draws
-from lesionbench.evidence.metrics import lesions_behind
+from lesionbench.evidence.lesions import lesions_behind
 from lesionbench.evidence.ranks import weighted_roc_auc
 
 

@@ -70,7 +70,7 @@ format: setup  ## fix format and imports
 compare: setup  ## a short table of the experiments (ARGS="--scores test")
 	$(BIN)/python pipeline/experiments.py $(ARGS)
 
-gather: setup  ## mean and spread over seeds and folds
+gather: setup  ## mean and spread over seeds and folds, and their networks as one model
 	$(BIN)/python pipeline/experiments.py --gather $(ARGS)
 
 leak: setup  ## gather the leak experiment of docs/splits.md

@@ -1,7 +1,8 @@
 """Compare DVC's experiments in the terminal (`make compare`), or gather replicates (`make gather`).
 
 Reads params.yaml, and metrics/summary.json and the predictions of the experiments that DVC keeps. Prints tables, and
-writes them with --csv. DVC's own table has one column per parameter and score, which is too wide to read.
+writes them with --csv. DVC's own table has one column per parameter and score, which is too wide to read. To gather is
+to tell mean and spread of trainings that differ in the seed or fold alone, and to score their networks as one model.
 """
 
 from lesionbench.core import process
@@ -11,10 +12,8 @@ def main(*options: str) -> None:
     import argparse
     from pathlib import Path
 
-    import pandas as pd
-
     from lesionbench.core import errors, files
-    from lesionbench.experiments import against, folds, replicates, show, tables
+    from lesionbench.experiments import against, folds, replicates, seeds, show, tables
 
     parser = argparse.ArgumentParser("experiments.py", description=__doc__)
     parser.add_argument("--scores", choices=["val", "test"], default="val", help="whose scores (default: val)")
@@ -37,12 +36,14 @@ def main(*options: str) -> None:
         gathered = replicates.gather(table, parameters, arguments.over)
         pooled = folds.pool(table, parameters, split, samples, arguments.over)
         show.gathered(gathered, split)
-        show.pooled(pooled.scores, split)
-        for why in pooled.refused:
-            print(f"not pooled: {why}")
+        averaged, refused = seeds.average(table, parameters, split, samples, arguments.over)
+        models = tables.rows_of(pooled.scores, averaged)
+        show.pooled(models, split)
+        for why in [*pooled.refused, *refused]:
+            print(f"not as one model: {why}")
         for task, predictions in pooled.predictions.items() if arguments.predictions else ():
             files.write_csv(arguments.predictions / f"{task}.csv", predictions)
-        made = pd.concat([each for each in (gathered, pooled.scores) if len(each)] or [gathered], ignore_index=True)
+        made = tables.rows_of(gathered, models)
     else:
         made = against.overview(table, parameters, split, samples)
         show.overview(made, split)

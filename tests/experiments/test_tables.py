@@ -86,11 +86,11 @@ seed = YAML(typ="safe").load(Path("params.yaml"))["seed"]
 values = {f"val_{name}": 0.5 + seed / 100 for name in ("average_precision", "roc_auc")}
 values["val_roc_auc_ci"] = [0.45 + seed / 100, 0.55 + seed / 100]
 json.dump({"dataset": "x", "leaky": False, "melanoma": {"resnet50": values}}, open("metrics/summary.json", "w"))
-lines = ["image_id,group_id,split,label,p_non_melanoma,p_melanoma"]
+lines = ["image_id,lesion_id,group_id,cohort,split,label,p_non_melanoma,p_melanoma"]
 for i in range(120):
     x = (i * 37 % 100) / 100 + 0.002 * (i * seed % 7)
     label = "melanoma" if (i * 37 % 100) + 60 * (i % 2) > 80 else "non_melanoma"
-    lines.append(f"I{i:03d},L{i:03d},val,{label},{1 - x:.4f},{x:.4f}")
+    lines.append(f"I{i:03d},L{i:03d},L{i:03d},phantom,val,{label},{1 - x:.4f},{x:.4f}")
 Path("data/predictions/melanoma").mkdir(parents=True, exist_ok=True)
 Path("data/predictions/melanoma/resnet50.csv").write_text("\\n".join(lines) + "\\n")
 """
@@ -145,5 +145,7 @@ def test_experiments_that_dvc_ran_are_compared(tmp_path: Path, root: Path) -> No
     assert -0.05 < low < high < 0.05  # paired: those of the two scores themselves would be 0.2 wide
     gathered = run(sys.executable, script, "--gather", "--csv", "gathered.csv")
     assert "0.520 ± 0.014 [0.393, 0.647]" in gathered
+    assert "mean of the networks' calibrated probabilities" in " ".join(gathered.split())
+    assert "2 networks" in gathered
     assert "melanoma" in (tmp_path / "gathered.csv").read_text()
     assert "No experiment has scores on test" in run(sys.executable, script, "--scores", "test")

@@ -7,28 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lesionbench.core.tasks import classes_of, melanoma_column, numbers
-from lesionbench.evidence import compare, metrics
-from lesionbench.evidence.decisions import decide
-from lesionbench.evidence.intervals import Draws
-from lesionbench.evidence.names import ENSEMBLE
+from lesionbench.core.tasks import classes_of
+from lesionbench.evidence import compare
 from lesionbench.evidence.predictions import drawn_freely, prior, probabilities
-from lesionbench.evidence.ranks import weighted_roc_auc
+from lesionbench.experiments import as_one
+from lesionbench.experiments.as_one import COLUMNS, Setting
 from lesionbench.experiments.replicates import KEYS, OVER, has_folds, scored
-from lesionbench.experiments.tables import predictions_path, read_cost, read_table
+from lesionbench.experiments.tables import read_table
 
 FOLD, FOLDS, SEAL = "split.fold", "split.folds", "evaluate.test"
 # A fold without scores, by the state of its experiment: what came last is told first.
 WHY = {"Running": "running", "Queued": "queued", "Success": "without scores", "Partial": "partial", "Failed": "failed"}
 SEALED = {**WHY, "Success": "sealed"}
-MELANOMA = "melanoma_roc_auc"
-LOSSES = ("log_loss", "log_loss_skill", "brier", "brier_skill")
-METRICS = {
-    "melanoma": ("roc_auc", "balanced_accuracy", "recall", "average_precision", *LOSSES),
-    "diagnosis": ("balanced_accuracy", "roc_auc", MELANOMA, "average_precision", *LOSSES),
-}
-COLUMNS = [*KEYS, "of", "cohort", "metric", "n", "folds", "without", "images", "lesions", "mean", "low", "high"]
-COLUMNS += ["single", "min", "max"]
 
 
 class Pooled(NamedTuple):
@@ -43,16 +33,6 @@ class Pooled(NamedTuple):
     scores: pd.DataFrame
     predictions: dict[str, pd.DataFrame]
     refused: list[str]
-
-
-class Setting(NamedTuple):
-    """How folds are scored: task, resamples, whether groups are patients, rule of decision and its matrix."""
-
-    task: str
-    samples: int
-    patients: bool
-    rule: str
-    cost: np.ndarray | None = None
 
 
 class Group(NamedTuple):
@@ -95,8 +75,8 @@ def pool(
     parameters = [name for name in parameters if sealable or name != SEAL]
 
     @cache
-    def read(experiment: str, task: str, backbone: str) -> pd.DataFrame | None:
-        found = read_table(experiment, predictions_path(task, backbone))
+    def read(experiment: str, path: str) -> pd.DataFrame | None:
+        found = read_table(experiment, path)
         return found if found is None or sealable else found[found["split"].eq("val")].reset_index(drop=True)
 
     found: list[dict[str, Any]] = []
@@ -104,18 +84,14 @@ def pool(
     refused = []
     for about, rows, lacking in groups(table, parameters, over):
         task, backbone = about["task"], about["backbone"]
-        folds, lost = _read(rows, _members(table, rows, task, backbone), read)
+        folds, lost = _read(rows, as_one.members(table, rows, task, backbone), read)
         without = ", ".join(f"{fold} ({why})" for fold, why in sorted({**lacking, **lost}.items()))
         about |= {"n": len(folds), "folds": int(rows[FOLDS].iloc[0]), "without": without}
-        rule, first = rows[["evaluate.decision", "experiment"]].iloc[0]
-        cost = read_cost(first, task) if rule == "cost" else None
+        setting = as_one.setting_of(rows, task, samples)
         why = refusal(folds, leaky=about["leaky"], of=list(rows[FOLDS].unique()))
-        if rule == "cost" and cost is None:
-            why = why or f"evaluate.decision is cost, but no evaluate.cost.{task} can be read in params.yaml of {first}"
-        if why:
-            refused.append(f"{task}, {about['changed'] or 'the commit'}, {backbone}: {why}")
+        if why or isinstance(setting, str):
+            refused.append(f"{task}, {about['changed'] or 'the commit'}, {backbone}: {why or setting}")
         elif folds:
-            setting = Setting(task, samples, bool(rows["patients"].any()), rule, cost)
             pooled, told = at_home(folds, split, setting)
             found += [about | {"of": "folds"} | each for each in told]
             names = dict(zip(rows[FOLD].astype(int), rows["experiment"], strict=True))
@@ -155,27 +131,16 @@ def _lacking(rows: pd.DataFrame, alike: pd.DataFrame, reasons: Mapping[str, str]
     return found
 
 
-def _members(table: pd.DataFrame, rows: pd.DataFrame, task: str, backbone: str) -> list[str]:
-    """The backbones whose predictions make those of `backbone`: itself, or all others if it is the ensemble."""
-    if backbone != ENSEMBLE:
-        return [backbone]
-    same = table["experiment"].eq(rows["experiment"].iloc[0]) & table["task"].eq(task)
-    return [name for name in table.loc[same, "backbone"] if name != ENSEMBLE]
-
-
 def _read(
-    rows: pd.DataFrame, members: Sequence[str], read: Callable[..., pd.DataFrame | None]
+    rows: pd.DataFrame, backbones: Sequence[str], read: Callable[[str, str], pd.DataFrame | None]
 ) -> tuple[dict[int, pd.DataFrame], dict[int, str]]:
     """Fold → its predictions, and fold → why there are none."""
-    folds, lost = {}, {}
-    for experiment, task, number in rows[["experiment", "task", FOLD]].itertuples(index=False):
-        parts = {name: read(experiment, task, name) for name in members}
-        known = {name: part for name, part in parts.items() if part is not None}
-        if len(known) < len(parts):
-            lost[int(number)] = "not in DVC's cache"
-        else:
-            folds[int(number)] = known[members[0]] if len(known) == 1 else compare.ensemble(known, task)[0]
-    return dict(sorted(folds.items())), lost
+    found = {
+        int(number): as_one.read_one(read, experiment, task, backbones)
+        for experiment, task, number in rows[["experiment", "task", FOLD]].itertuples(index=False)
+    }
+    folds = {number: table for number, table in sorted(found.items()) if table is not None}
+    return folds, {number: "not in DVC's cache" for number in found if number not in folds}
 
 
 def refusal(folds: Mapping[int, pd.DataFrame], leaky: bool, of: Sequence[str]) -> str | None:
@@ -203,25 +168,6 @@ def refusal(folds: Mapping[int, pd.DataFrame], leaky: bool, of: Sequence[str]) -
     return None
 
 
-def score(table: pd.DataFrame, prior: np.ndarray, draws: Draws, setting: Setting) -> dict[str, Any]:
-    """The metrics of predictions, `<metric>` and perhaps `<metric>_ci`; MELANOMA is the ROC AUC of p(melanoma).
-
-    Args:
-        table: predictions of n images.
-        prior: class shares for decisions and skills, float (classes,) or (n, classes).
-        draws: resamples of the n images.
-        setting: of the folds.
-    """
-    classes = classes_of(setting.task)
-    p, labels, column = probabilities(table, classes), numbers(table["label"], classes), melanoma_column(classes)
-    called = decide(p, setting.rule, prior, setting.cost)
-    found = metrics.compute(p, labels, draws.weights, called) | metrics.skills(p, labels, prior, draws.weights)
-    told = metrics.score(found, called, labels, len(classes), draws)
-    positive = labels == column
-    areas = weighted_roc_auc(p[:, column], positive, draws.weights)
-    return told | draws.score(MELANOMA, areas, draws.fewer(positive), 0, 1)
-
-
 def at_home(
     folds: Mapping[int, pd.DataFrame], split: str, setting: Setting
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
@@ -233,7 +179,7 @@ def at_home(
     # Folds hold no source out.
     free = drawn_freely(split, held_out=False, patients=setting.patients)
     draws = compare.draw(pooled, classes, setting.samples, 0, free)
-    return pooled, _records(score(pooled, np.concatenate(shares), draws, setting), pooled, setting)
+    return pooled, as_one.records(as_one.score(pooled, np.concatenate(shares), draws, setting), pooled, setting)
 
 
 def abroad(folds: Mapping[int, pd.DataFrame], setting: Setting) -> Iterator[dict[str, Any]]:
@@ -250,17 +196,6 @@ def abroad(folds: Mapping[int, pd.DataFrame], setting: Setting) -> Iterator[dict
         mean = parts[0].copy()
         mean[columns] = np.mean([probabilities(part, classes) for part in parts], axis=0)
         draws = compare.draw(mean, classes, setting.samples, 0, free=True)
-        once = Draws(draws.lesion, draws.weights[:1], free=True)
-        alone = pd.DataFrame([score(part, shares, once, setting) for part, shares in zip(parts, priors, strict=True)])
-        for each in _records(score(mean, np.mean(priors, axis=0), draws, setting), mean, setting):
-            values = alone[each["metric"]].astype(float)
-            yield {"cohort": cohort, **each, "single": values.mean(), "min": values.min(), "max": values.max()}
-
-
-def _records(told: Mapping[str, Any], table: pd.DataFrame, setting: Setting) -> list[dict[str, Any]]:
-    lesions = table["lesion_id" if setting.patients else "group_id"].nunique()
-    bounds = {metric: told.get(f"{metric}_ci", (np.nan, np.nan)) for metric in METRICS[setting.task]}
-    return [
-        {"metric": name, "images": len(table), "lesions": lesions, "mean": told[name], "low": low, "high": high}
-        for name, (low, high) in bounds.items()
-    ]
+        networks = list(zip(parts, priors, strict=True))
+        for each in as_one.beside(mean, np.mean(priors, axis=0), draws, setting, networks):
+            yield {"cohort": cohort, **each}

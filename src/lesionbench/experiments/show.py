@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lesionbench.evidence.names import HEADLINE
-from lesionbench.experiments import against, folds
+from lesionbench.experiments import against, as_one
 from lesionbench.experiments.tables import METRICS
 
 AGAINST = "minus the best on val, p held for all pairs"
@@ -15,13 +15,19 @@ FOLDS = {
     "val": "validation folds, on which calibration and the epoch were chosen",
     "test": "out-of-fold predictions",
 }
+ALONE = "and each network alone: mean (range)"
 DRAWN = {
     "folds": "[95 % interval over lesions]",
-    "external": "[95 % interval, lesions drawn freely], and each network alone: mean (range)",
+    "external": f"[95 % interval, lesions drawn freely], {ALONE}",
+    "seeds": f"[95 % interval over lesions], {ALONE}",
+}
+MEANS = {
+    "external": "mean of the folds' calibrated probabilities",
+    "seeds": "mean of the networks' calibrated probabilities, calibrated once more on val",
 }
 LEFT_OUT = (
     "These intervals hold for these networks, which share training images. They leave out what another seed, or "
-    "another deal of the lesions into folds, would change."
+    "another split of the lesions, would change."
 )
 
 
@@ -92,32 +98,35 @@ def gathered(made: pd.DataFrame, split: str) -> None:
 
 
 def pooled(made: pd.DataFrame, split: str) -> None:
-    """Print the scores of folds.pool, a table a task and set of images, a row a metric, a column a set of folds.
+    """Print scores of folds.pool and seeds.average, a table a task and set of images, a row a metric, a column a model.
 
     `changed` is told from the first commit, so the columns of several commits have the commit's name too.
     """
     several = made["commit"].nunique() > 1
-    for (task, of, cohort), rows in made.groupby(["task", "of", "cohort"], sort=False, dropna=False):
+    keys: Any
+    for keys, rows in made.groupby(["task", "of", "cohort"], sort=False, dropna=False):
+        task, of, cohort = keys
         lines: dict[str, dict[str, str]] = {
-            metric: {"metric": metric.replace("_", " ")} for metric in folds.METRICS[str(task)]
+            metric: {"metric": metric.replace("_", " ").replace(".", ": ")} for metric in as_one.METRICS[str(task)]
         }
         for _, group in rows.groupby(["commit", "changed", "leaky", "backbone"], sort=False):
             records: Any = group.to_dict("records")
             name = (f"{records[0]['commit']}\n" if several else "") + _heading(records[0])
             for row in records:
                 told = with_bounds(row["mean"], row["low"], row["high"])
-                if of == "external" and told:
+                if of in MEANS and told:
                     told += f"\nalone {row['single']:.3f} ({row['min']:.3f} to {row['max']:.3f})"
                 lines[row["metric"]][name] = told
-        about = f"{FOLDS[split]}, pooled" if of == "folds" else "mean of the folds' calibrated probabilities"
-        where = split if of == "folds" else cohort
+        about = MEANS.get(str(of), f"{FOLDS[split]}, pooled")
+        where = split if pd.isna(cohort) else cohort
         _print([*lines.values()], f"{task} on {where}: {about} {DRAWN[str(of)]}")
     if len(made):
         print(LEFT_OUT)
 
 
 def _heading(row: Mapping[str, Any]) -> str:
-    number = f"{row['n']} of {row['folds']} folds" + (f", without {row['without']}" if row["without"] else "")
+    number = f"{row['n']} networks" if pd.isna(row["folds"]) else f"{row['n']} of {row['folds']:.0f} folds"
+    number += f", without {row['without']}" if row["without"] else ""
     return f"{_changed(row)}\n{row['backbone']}\n{number}\n{row['images']:,} images, {row['lesions']:,} lesions"
 
 

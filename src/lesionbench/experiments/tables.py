@@ -198,3 +198,8 @@ def changed(table: pd.DataFrame, parameters: Sequence[str], without: Sequence[st
         " ".join(f"{name}={row[name]}" for name in compared if row[name] != base[name]) for _, row in table.iterrows()
     ]
     return pd.Series(texts, index=table.index)
+
+
+def rows_of(*made: pd.DataFrame) -> pd.DataFrame:
+    """The rows of several tables. Empty ones are left out, which would turn whole numbers into floats."""
+    return pd.concat([each for each in made if len(each)] or made[:1], ignore_index=True)

@@ -1,0 +1,44 @@
+"""Scores of several networks as one model, against scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+from sklearn import metrics as sk
+
+from lesionbench.core.tasks import CLASSES
+from lesionbench.evidence import compare
+from lesionbench.experiments import as_one
+
+
+def drawn(task: str, n: int = 300) -> pd.DataFrame:
+    """Lesions of one to three images each, of two lesions a patient."""
+    rng = np.random.default_rng(3)
+    lesion = np.sort(rng.integers(0, n // 2, n))
+    names = CLASSES[task]
+    label = np.array(names)[rng.integers(0, len(names), n // 2)][lesion]
+    p = softmax(rng.normal(size=(n, len(names))) + (label[:, None] == np.array(names)), axis=1)
+    ids = {"image_id": [f"I{i:04d}" for i in range(n)], "lesion_id": lesion, "group_id": lesion // 2}
+    return pd.DataFrame({**ids, "label": label, **{f"p_{name}": p[:, c] for c, name in enumerate(names)}})
+
+
+@pytest.mark.parametrize(("task", "melanoma"), [("melanoma", "melanoma"), ("diagnosis", "mel")])
+def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(task: str, melanoma: str) -> None:
+    """With patients as groups, lesions still count by their own id."""
+    table = drawn(task)
+    setting = as_one.Setting(task, 100, patients=True, rule="likeliest")
+    draws = compare.draw(table, CLASSES[task], 100, 0, free=True)
+    told = as_one.score(table, np.full(len(CLASSES[task]), 1 / len(CLASSES[task])), draws, setting)
+    columns = [f"p_{name}" for name in CLASSES[task]]
+    logs = np.log(table[columns]).groupby(table["lesion_id"]).mean()
+    truth = table.groupby("lesion_id")["label"].first().eq(melanoma)
+    p = softmax(logs.to_numpy(), axis=1)[:, columns.index(f"p_{melanoma}")]
+    name = as_one.BY_LESION[task]
+    assert told[name] == pytest.approx(sk.roc_auc_score(truth, p))
+    assert told[f"{name}_ci"][0] < told[name] < told[f"{name}_ci"][1]
+    assert told["melanoma_roc_auc"] == pytest.approx(
+        sk.roc_auc_score(table["label"].eq(melanoma), table[f"p_{melanoma}"])
+    )
+    found = {each["metric"]: each for each in as_one.records(told, table, setting)}
+    assert {*found} == {*as_one.METRICS[task]}
+    assert found[name]["lesions"] == table["lesion_id"].nunique()

@@ -4,8 +4,13 @@
 that leave out instructions or precision, and writes each score here and there to docs/reproduced.csv. From this it
 writes what `make verify` uses, src/lesionbench/experiments/tolerances.csv: for each metric FACTOR times the largest
 difference of that device. `python -m benchmarks.cpus bf16` repeats one imitation, and keeps the rows of the others.
+
+`python -m benchmarks.cpus --machine NAME`, after `make repro` on a machine with another CPU, adds what ran there beside
+the commit's scores.
 """
 
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -56,12 +61,25 @@ def repeat(imitation: str, task: str, backbone: str) -> Iterator[dict[str, Any]]
             command = [sys.executable, f"pipeline/{stage}.py", task, backbone]
             subprocess.run(command, cwd=there, env={**os.environ, **own, **switches}, check=True)
         name = f"metrics/evaluate/{task}/{backbone}.json"
-        before, after = read_json(name), read_json(there / name)
-        for split in ("val", "test"):
-            for metric in METRICS:
-                if before[split] and metric in before[split]:
-                    about = {"imitation": imitation, "task": task, "backbone": backbone, "split": split}
-                    yield about | {"metric": metric, "here": before[split][metric], "there": after[split][metric]}
+        yield from beside(read_json(name), read_json(there / name), imitation, task, backbone)
+
+
+def ran(machine: str, task: str, backbone: str) -> Iterator[dict[str, Any]]:
+    """The commit's scores of one backbone and those of the run here, on another machine than the commit's."""
+    name = f"metrics/evaluate/{task}/{backbone}.json"
+    committed = subprocess.run(["git", "show", f"HEAD:{name}"], capture_output=True, check=True).stdout
+    yield from beside(json.loads(committed), read_json(name), machine, task, backbone)
+
+
+def beside(
+    before: dict[str, Any], after: dict[str, Any], imitation: str, task: str, backbone: str
+) -> Iterator[dict[str, Any]]:
+    """A row for each metric of val and test, from two files of scores."""
+    for split in ("val", "test"):
+        for metric in METRICS:
+            if before[split] and metric in before[split]:
+                about = {"imitation": imitation, "task": task, "backbone": backbone, "split": split}
+                yield about | {"metric": metric, "here": before[split][metric], "there": after[split][metric]}
 
 
 def tolerances(table: pd.DataFrame) -> pd.DataFrame:
@@ -73,14 +91,18 @@ def tolerances(table: pd.DataFrame) -> pd.DataFrame:
     return limits.assign(gpu=limits.max(axis=1)).reset_index()  # a GPU's host is another CPU too
 
 
-def main(*wanted: str) -> None:
-    params = read_yaml("params.yaml")
-    for imitation in wanted or IMITATIONS:
+def main(*options: str) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    everything: list[Any] = [*IMITATIONS, []]  # argparse checks the empty list too
+    parser.add_argument("imitations", nargs="*", choices=everything, metavar="IMITATION")
+    parser.add_argument("--machine", help="its name, for what `make repro` made on another machine than the commit's")
+    given, params = parser.parse_args(options), read_yaml("params.yaml")
+    for imitation in [given.machine] if given.machine else given.imitations or IMITATIONS:
         rows = [
             row
             for task in params["tasks"]
             for backbone in params["backbones"]
-            for row in repeat(imitation, task, backbone)
+            for row in (ran if given.machine else repeat)(imitation, task, backbone)
         ]
         kept = read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["imitation"])
         table = pd.concat([kept[kept["imitation"].ne(imitation)], pd.DataFrame(rows)])

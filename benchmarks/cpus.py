@@ -5,8 +5,8 @@ that leave out instructions or precision, and writes each score here and there t
 writes what `make verify` uses, src/lesionbench/experiments/tolerances.csv: for each metric FACTOR times the largest
 difference of that device. `python -m benchmarks.cpus bf16` repeats one imitation, and keeps the rows of the others.
 
-`python -m benchmarks.cpus --machine NAME`, after `make repro` on a machine with another CPU, adds what ran there beside
-the commit's scores.
+`python -m benchmarks.cpus --machine NAME`, after `make repro` on a machine with another CPU and no GPU, adds what ran
+there beside the commit's scores. The rows xeon-avx2 are of avx2, imitated on the machine xeon, beside its own scores.
 """
 
 import argparse
@@ -97,6 +97,8 @@ def main(*options: str) -> None:
     parser.add_argument("imitations", nargs="*", choices=everything, metavar="IMITATION")
     parser.add_argument("--machine", help="its name, for what `make repro` made on another machine than the commit's")
     given, params = parser.parse_args(options), read_yaml("params.yaml")
+    if given.machine and (given.imitations or given.machine in IMITATIONS):
+        parser.error("--machine takes the name of a machine, no imitation, and none beside it")
     for imitation in [given.machine] if given.machine else given.imitations or IMITATIONS:
         rows = [
             row
@@ -104,6 +106,8 @@ def main(*options: str) -> None:
             for backbone in params["backbones"]
             for row in (ran if given.machine else repeat)(imitation, task, backbone)
         ]
+        if all(row["here"] == row["there"] for row in rows):
+            parser.error(f"{imitation}: all scores are the commit's, so nothing was trained on another machine")
         kept = read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["imitation"])
         table = pd.concat([kept[kept["imitation"].ne(imitation)], pd.DataFrame(rows)])
         write_csv(TABLE, table)

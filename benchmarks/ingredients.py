@@ -4,9 +4,9 @@
     python -m benchmarks.ingredients train FOLDER --jobs 10      # FOLDER/out/<ingredient>/<split>-<seed>.npz and .json
     python -m benchmarks.ingredients table FOLDER                # docs/ingredients.csv, from what train left
 
-benchmarks/ingredients.yaml names them; --spec names another file, such as benchmarks/backbones_gpu.yaml. Nothing here
-needs DVC, MLflow or a network. A training that has its files is not repeated, so that a stopped run goes on. With
---until SECONDS none starts later.
+benchmarks/ingredients.yaml names them; --spec names another file, such as benchmarks/backbones_gpu.yaml, which needs a
+FOLDER of its own and is tabled under its own name. Nothing here needs DVC, MLflow or the internet. A training that has
+its files is not repeated, so that a stopped run goes on. With --until SECONDS none starts later.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def main() -> None:
     if given.what == "table":
         from benchmarks.ingredients_table import write
 
-        write(given.folder, spec)
+        write(given.folder, spec, Path("docs", given.spec.stem).with_suffix(".csv"))
         return
     left = list(trainings(given.folder, spec))
     for config in {array(given.folder, c): c for c in (configured(changes) for *_, changes in left)}.values():

@@ -136,14 +136,14 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def write(folder: Path, spec: dict[str, Any]) -> None:
-    """Write docs/ingredients.csv and docs/ingredients.svg, and print the main columns as Markdown."""
+def write(folder: Path, spec: dict[str, Any], target: Path) -> None:
+    """Write `target`, a .csv, and the .svg beside it, and print the main columns as Markdown."""
     table = pd.concat([compare(folder, split_name, spec["ingredients"]) for split_name in spec["splits"]])
-    write_csv("docs/ingredients.csv", table.round(4))
+    write_csv(target, table.round(4))
     home = table[table["split"].eq(spec["splits"][0]) & table["ingredient"].ne(NO_IMAGE)]
     size, epochs = spec["base"]["pixels.size"], spec["base"]["train.epochs"]
     title = f"Each ingredient alone: {spec['base']['backbones'][0]}, {size} px, {epochs} epochs · number of trainings"
-    figures.save(draw(home, title), Path("docs/ingredients.svg"))
+    figures.save(draw(home, title), target.with_suffix(".svg"))
     wanted = [*PANELS.values(), ("test", "roc_auc"), ("test", "melanoma_roc_auc")]
     rows = []
     for (split_name, name), of in table.groupby(["split", "ingredient"], sort=False):

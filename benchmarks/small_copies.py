@@ -88,8 +88,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("rest", nargs="*", metavar="COHORT=IMAGES:LABELS.csv or TARGET")
     parser.add_argument("--side", type=int, default=SIDE)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.what == "pack":
         pack(given.folder, given.rest, given.side)
+    elif len(given.rest) == 1:
+        unpack(given.folder, given.rest[0])
     else:
-        unpack(given.folder, *given.rest)
+        parser.error("unpack needs FOLDER and TARGET")

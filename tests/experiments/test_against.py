@@ -180,7 +180,7 @@ def test_predictions_of_both_give_a_paired_interval(monkeypatch: pytest.MonkeyPa
     assert table.loc["other", "says"] == against.OTHER
 
 
-@pytest.mark.parametrize(("source", "free"), [("", False), ("vidir", True)])
+@pytest.mark.parametrize(("source", "free"), [("", False), ("None", False), ("vidir", True)])
 def test_lesions_of_a_held_out_source_are_drawn_freely(
     monkeypatch: pytest.MonkeyPatch, source: str, free: bool
 ) -> None:

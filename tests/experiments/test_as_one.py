@@ -6,8 +6,8 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from lesionbench.core.tasks import CLASSES
-from lesionbench.evidence import compare
+from lesionbench.core.tasks import CLASSES, numbers
+from lesionbench.evidence import compare, metrics
 from lesionbench.experiments import as_one
 
 
@@ -39,6 +39,17 @@ def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(task: str, me
     assert told["melanoma_roc_auc"] == pytest.approx(
         sk.roc_auc_score(table["label"].eq(melanoma), table[f"p_{melanoma}"])
     )
+    wanted = metrics.evaluate(
+        table[columns].to_numpy(),
+        numbers(table["label"], CLASSES[task]),
+        table["group_id"].to_numpy(),
+        CLASSES[task],
+        100,
+        0,
+        free=True,
+        lesions=table["lesion_id"].to_numpy(),
+    )["by_lesion"]
+    assert told[f"{name}_ci"] == pytest.approx(wanted["melanoma_roc_auc_ci"])
     found = {each["metric"]: each for each in as_one.records(told, table, setting)}
     assert {*found} == {*as_one.METRICS[task]}
     assert found[name]["lesions"] == table["lesion_id"].nunique()

@@ -83,6 +83,40 @@ def test_the_mean_is_of_probabilities_and_each_network_stands_beside_it(
     assert found.loc["roc_auc", "low"] < found.loc["roc_auc", "mean"] < found.loc["roc_auc", "high"]
 
 
+def test_lesions_are_drawn_within_their_class_but_for_a_source_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a log loss, lesions drawn freely give a wider interval. DVC tells null as "None"."""
+    made = draw()
+    widths = []
+    for source in (None, "None", "", "rosendahl"):
+        found = experiments([*made], **{"split.holdout_source": source})
+        base = row(None, "main", **{"split.holdout_source": source})
+        monkeypatch.setattr(seeds, "read_table", lambda name, _: made.get(name))
+        names = [*NAMES, "split.holdout_source"]
+        told = of(seeds.average(tables.tabulate([base, *found], names, "test"), names, "test", 400)[0])
+        widths.append(told.loc["log_loss", "high"] - told.loc["log_loss", "low"])
+    assert widths[0] == widths[1] == widths[2] < 0.9 * widths[3]
+
+
+def test_skills_are_against_the_class_shares_of_val(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = draw()
+    test = made["s0"]["split"].eq("test")
+    rare = made["s0"]["label"].eq("non_melanoma") | (np.arange(len(test)) % 3 == 0)
+    made = {name: table[~test | rare].reset_index(drop=True) for name, table in made.items()}
+    found = of(average(monkeypatch, made, experiments([*made]))[0])
+    parts = [table[table["split"].eq("test")] for table in made.values()]
+    y = parts[0]["label"].eq("melanoma")
+    share = made["s0"].loc[made["s0"]["split"].eq("val"), "label"].eq("melanoma").mean()
+    constant = sk.log_loss(y, np.full(len(y), share))
+    skills = [1 - sk.log_loss(y, each["p_melanoma"]) / constant for each in parts]
+    assert found.loc["log_loss_skill", ["single", "min", "max"]].tolist() == pytest.approx(
+        [np.mean(skills), min(skills), max(skills)]
+    )
+    called = [each["p_melanoma"] >= share for each in parts]  # the rule `balanced`
+    assert found.loc["balanced_accuracy", "single"] == pytest.approx(
+        np.mean([sk.balanced_accuracy_score(y, each) for each in called])
+    )
+
+
 def test_the_mean_reaches_what_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three networks with errors of their own: the area that normal distributions give, and calibrated p.
 
@@ -104,18 +138,21 @@ def test_the_mean_reaches_what_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -
     assert found.loc["log_loss", "single"] > best + 0.05
 
 
-def test_equal_networks_gain_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = draw(2, independent=0)
+def test_networks_that_err_alike_gain_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = draw(2, independent=0.001)
     found = of(average(monkeypatch, made, experiments([*made]))[0])
-    assert found.loc["roc_auc", "mean"] == pytest.approx(found.loc["roc_auc", "single"], abs=1e-4)
+    assert found.loc["roc_auc", "mean"] == pytest.approx(found.loc["roc_auc", "single"], abs=1e-3)
 
 
 def test_val_while_test_is_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of test and external images nothing is said, opened or not; one sealed and one opened experiment have a mean."""
     made = draw(2)
     shut = made | {"s0": made["s0"][made["s0"]["split"].eq("val")]}
-    told, refused = average(monkeypatch, shut, experiments([*made]), "val")
+    found = experiments([*made])
+    found[0]["evaluate.test"] = "auto"
+    told, refused = average(monkeypatch, shut, found, "val")
     assert told["cohort"].isna().all()
+    assert {*told["n"]} == {2}
     assert not refused
     parts = [table[table["split"].eq("val")] for table in made.values()]
     wanted = sk.roc_auc_score(parts[0]["label"].eq("melanoma"), np.mean([each["p_melanoma"] for each in parts], axis=0))
@@ -130,7 +167,9 @@ def test_what_has_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     less = {**made, "s1": made["s1"].iloc[:-1]}
     told, refused = average(monkeypatch, less, experiments([*made]))
     assert told.empty
-    assert refused == ["melanoma, the commit, resnet50: s0 and s1 were not scored on the same images"]
+    why = "s0 and s1 were not scored on the same images in the same order"
+    assert refused == [f"melanoma, the commit, resnet50: {why}"]
+    assert seeds.refusal(less, "melanoma", [], drawn=True) == f"{why}; seed draws the phantom's images too"
     folds = [
         row(f"s{k}", f"s{k}", scores(0.6, ("resnet50",)), **{"split.folds": 3.0, "split.fold": float(k)})
         for k in range(3)
@@ -141,8 +180,12 @@ def test_what_has_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     told, _ = average(monkeypatch, {name: made[name] for name in ("s0", "s2")}, experiments([*made]))
     assert {*told["without"]} == {"s1 (not in DVC's cache)"}
     assert {*told["n"]} == {2}
-    assert average(monkeypatch, {"s0": made["s0"]}, experiments([*made]))[0].empty
-    assert average(monkeypatch, {}, experiments([*made]))[0].empty
+    told, refused = average(monkeypatch, {"s0": made["s0"]}, experiments([*made]))
+    assert told.empty
+    assert refused[0].endswith("a mean needs two trainings; without s1 (not in DVC's cache), s2 (not in DVC's cache)")
+    told, refused = average(monkeypatch, {"s0": made["s0"], "s1": made["s0"].copy()}, experiments(["s0", "s1"]))
+    assert told.empty
+    assert refused[0].endswith("s0 and s1 have the same predictions, so they are one training")
 
 
 def test_a_cost_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,16 +211,21 @@ def test_the_ensemble_of_backbones_and_seeds(monkeypatch: pytest.MonkeyPatch) ->
     area = sk.roc_auc_score(parts[0]["label"].eq("melanoma"), np.mean([p["p_melanoma"] for p in parts], axis=0))
     assert told.loc["roc_auc", "mean"] == pytest.approx(area, abs=2e-3)
     assert told.loc["roc_auc", "mean"] > told.loc["roc_auc", "max"]
+    found[1]["summary"] = scores(0.6, ("a", ENSEMBLE))  # an ensemble is of the backbones of its own experiment
+    told = of(average(monkeypatch, made, found, over=("seed", "backbones"))[0].query("backbone == @ENSEMBLE"))
+    alone = sk.roc_auc_score(parts[0]["label"].eq("melanoma"), parts[2]["p_melanoma"])
+    assert told.loc["roc_auc", "min"] == pytest.approx(alone, abs=1e-4)
 
 
 def test_the_printed_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made = draw()
     show.pooled(average(monkeypatch, made, experiments([*made]), samples=50)[0], "test")
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    about = "mean of the networks' calibrated probabilities, calibrated once more on val [95 % interval over lesions]"
-    assert f"melanoma on test: {about}, and each network alone: mean (range)" in told
-    assert "melanoma on elsewhere: mean of the networks'" in told
-    assert "3 networks" in told
+    about = "mean of the trainings' calibrated probabilities, calibrated once more on val"
+    alone = "and each training alone: mean (range)"
+    assert f"melanoma on test: {about} [95 % interval over lesions], {alone}" in told
+    assert f"melanoma on elsewhere: {about} [95 % interval, lesions drawn freely], {alone}" in told
+    assert "3 trainings" in told
     assert "400 images, 400 lesions" in told
     assert "by lesion: roc auc" in told
     assert "nan" not in told

@@ -145,7 +145,7 @@ def test_experiments_that_dvc_ran_are_compared(tmp_path: Path, root: Path) -> No
     assert -0.05 < low < high < 0.05  # paired: those of the two scores themselves would be 0.2 wide
     gathered = run(sys.executable, script, "--gather", "--csv", "gathered.csv")
     assert "0.520 ± 0.014 [0.393, 0.647]" in gathered
-    assert "mean of the networks' calibrated probabilities" in " ".join(gathered.split())
-    assert "2 networks" in gathered
+    assert "mean of the trainings' calibrated probabilities" in " ".join(gathered.split())
+    assert "2 trainings" in gathered
     assert "melanoma" in (tmp_path / "gathered.csv").read_text()
     assert "No experiment has scores on test" in run(sys.executable, script, "--scores", "test")

@@ -13,7 +13,7 @@ from lesionbench.evidence.intervals import Z
 from lesionbench.evidence.names import HEADLINE
 from lesionbench.evidence.predictions import drawn_freely
 from lesionbench.experiments.replicates import FEWEST, seeds_apart
-from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, read_predictions
+from lesionbench.experiments.tables import METRICS, WORKSPACE, changed, holds_out, read_predictions
 
 COLUMNS = ["experiment", "changed", "leaky", "task", "backbone", "val", *METRICS, "low", "high"]
 BEHIND = ["behind", "behind_low", "behind_high", "p_holm"]
@@ -155,7 +155,7 @@ def difference(
     if own is not None and other is not None:
         if not compare.alike(own, other):
             return None
-        held_out, part = bool(row.get("split.holdout_source")), str(own["split"].iloc[0])
+        held_out, part = holds_out(row), str(own["split"].iloc[0])
         free = drawn_freely(part, held_out, bool(row.get("patients")))
         tables, classes = {"a": own, "b": other}, classes_of(row["task"])
         pair = compare.paired_differences(tables, classes, samples, seed=0, free=free)["a - b"]

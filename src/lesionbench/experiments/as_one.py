@@ -47,25 +47,22 @@ def setting_of(rows: pd.DataFrame, task: str, samples: int) -> Setting | str:
     return Setting(task, samples, bool(rows["patients"].any()), rule, cost)
 
 
-def members(table: pd.DataFrame, rows: pd.DataFrame, task: str, backbone: str) -> list[str]:
-    """The backbones whose predictions make those of `backbone`: itself, or all others if it is the ensemble."""
-    if backbone != ENSEMBLE:
-        return [backbone]
-    same = table["experiment"].eq(rows["experiment"].iloc[0]) & table["task"].eq(task)
-    return [name for name in table.loc[same, "backbone"] if name != ENSEMBLE]
-
-
 def read_one(
-    read: Callable[[str, str], pd.DataFrame | None], experiment: str, task: str, backbones: Sequence[str]
+    read: Callable[[str, str], pd.DataFrame | None], table: pd.DataFrame, experiment: str, task: str, backbone: str
 ) -> pd.DataFrame | None:
-    """Predictions of one experiment: of its backbone, or of the mean of several; None where a table is missing.
+    """Predictions of a backbone in one experiment, or of its ensemble; None where a table is missing.
+
+    The ensemble's predictions are not kept: they are made from those of all backbones of the experiment.
 
     Args:
         read: gives the table of an experiment and path, as tables.read_table.
+        table: result of tables.tabulate.
         experiment: its name.
         task: a key of tasks.CLASSES.
-        backbones: result of `members`.
+        backbone: its name, or ENSEMBLE.
     """
+    same = table["experiment"].eq(experiment) & table["task"].eq(task) & table["backbone"].ne(ENSEMBLE)
+    backbones = [*table.loc[same, "backbone"].unique()] if backbone == ENSEMBLE else [backbone]
     parts = {name: read(experiment, predictions_path(task, name)) for name in backbones}
     known = {name: part for name, part in parts.items() if part is not None}
     if len(known) < len(parts):

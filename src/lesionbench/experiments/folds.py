@@ -84,7 +84,7 @@ def pool(
     refused = []
     for about, rows, lacking in groups(table, parameters, over):
         task, backbone = about["task"], about["backbone"]
-        folds, lost = _read(rows, as_one.members(table, rows, task, backbone), read)
+        folds, lost = _read(table, rows, read)
         without = ", ".join(f"{fold} ({why})" for fold, why in sorted({**lacking, **lost}.items()))
         about |= {"n": len(folds), "folds": int(rows[FOLDS].iloc[0]), "without": without}
         setting = as_one.setting_of(rows, task, samples)
@@ -132,14 +132,14 @@ def _lacking(rows: pd.DataFrame, alike: pd.DataFrame, reasons: Mapping[str, str]
 
 
 def _read(
-    rows: pd.DataFrame, backbones: Sequence[str], read: Callable[[str, str], pd.DataFrame | None]
+    table: pd.DataFrame, rows: pd.DataFrame, read: Callable[[str, str], pd.DataFrame | None]
 ) -> tuple[dict[int, pd.DataFrame], dict[int, str]]:
     """Fold → its predictions, and fold → why there are none."""
     found = {
-        int(number): as_one.read_one(read, experiment, task, backbones)
-        for experiment, task, number in rows[["experiment", "task", FOLD]].itertuples(index=False)
+        int(number): as_one.read_one(read, table, experiment, task, backbone)
+        for experiment, task, backbone, number in rows[["experiment", "task", "backbone", FOLD]].itertuples(index=False)
     }
-    folds = {number: table for number, table in sorted(found.items()) if table is not None}
+    folds = {number: each for number, each in sorted(found.items()) if each is not None}
     return folds, {number: "not in DVC's cache" for number in found if number not in folds}
 
 

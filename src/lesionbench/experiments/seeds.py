@@ -1,19 +1,19 @@
 """Trainings that differ in the seed alone as one model: the mean of their networks, beside each alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from lesionbench.core.tasks import classes_of
 from lesionbench.evidence import compare
-from lesionbench.evidence.predictions import drawn_freely, prior
+from lesionbench.evidence.predictions import drawn_freely, prior, probabilities
 from lesionbench.experiments import as_one
 from lesionbench.experiments.as_one import COLUMNS, Setting
+from lesionbench.experiments.folds import SEAL
 from lesionbench.experiments.replicates import KEYS, OVER, has_folds, scored
-from lesionbench.experiments.tables import read_table
-
-HELD_OUT = "split.holdout_source"
+from lesionbench.experiments.tables import holds_out, read_table
 
 
 def average(
@@ -21,8 +21,8 @@ def average(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Scores of the mean of networks that differ in the parameters `over` alone, on the same images.
 
-    It is the mean of the calibrated probabilities, calibrated on val once more, as in compare.ensemble. Folds are left
-    out: no two of them score the same images, see folds.pool.
+    It is the mean of the calibrated probabilities, calibrated on val once more, as in compare.ensemble. So val's scores
+    of it are of images that calibrated it. Folds are left out: no two of them score the same images, see folds.pool.
 
     Args:
         table: result of tables.tabulate.
@@ -33,47 +33,55 @@ def average(
 
     Returns:
         Scores, with columns COLUMNS, and a sentence for each set that has no mean. `of` is "seeds", n the number of
-        networks, `without` tells whose predictions are in no cache, `cohort` is NaN or the external cohort; `mean` is
-        the score of the mean, `single`, `min` and `max` are mean and range of the scores of each network alone.
+        trainings, `without` tells whose predictions are in no cache, `cohort` is NaN or the external cohort; `mean` is
+        the score of the mean, `single`, `min` and `max` are mean and range of the scores of each training alone.
     """
+    # Validation images are never sealed: whether an experiment opened its test images makes no difference to them.
+    parameters = [name for name in parameters if split == "test" or name != SEAL]
+    read = cache(read_table)
     found: list[dict[str, Any]] = []
     refused = []
     for key, rows in scored(table, parameters, over).groupby(KEYS, sort=False):
         about: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         if len(rows) < 2 or has_folds(rows):
             continue
-        networks, lost = _read(table, rows, split)
-        setting = as_one.setting_of(rows, about["task"], samples)
-        why = refusal(networks) if isinstance(setting, Setting) else setting
+        task, backbone = about["task"], about["backbone"]
+        every = {name: as_one.read_one(read, table, name, task, backbone) for name in rows["experiment"]}
+        parts = ["val"] if split == "val" else ["val", split, "external"]
+        networks = {
+            name: each[each["split"].isin(parts)].reset_index(drop=True)
+            for name, each in every.items()
+            if each is not None
+        }
+        lost = [f"{name} (not in DVC's cache)" for name in every if name not in networks]
+        setting = as_one.setting_of(rows, task, samples)
+        why = refusal(networks, task, lost, drawn=rows.iloc[0].get("dataset.source") == "phantom")
         if why or isinstance(setting, str):
-            refused.append(f"{about['task']}, {about['changed'] or 'the commit'}, {about['backbone']}: {why}")
-        elif len(networks) > 1:
-            held_out = bool(rows.iloc[0].get(HELD_OUT))
+            refused.append(f"{task}, {about['changed'] or 'the commit'}, {backbone}: {why or setting}")
+        else:
             about |= {"of": "seeds", "n": len(networks), "without": ", ".join(lost)}
-            found += [about | each for each in _scores(networks, split, held_out, setting)]
+            found += [about | each for each in _scores(networks, split, holds_out(rows.iloc[0]), setting)]
     return pd.DataFrame(found).reindex(columns=COLUMNS), refused
 
 
-def _read(table: pd.DataFrame, rows: pd.DataFrame, split: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Experiment → its predictions of val and what is scored, and the experiments whose predictions no cache has."""
-    task, backbone = rows[["task", "backbone"]].iloc[0]
-    parts = ["val"] if split == "val" else ["val", split, "external"]
-    found = {
-        name: as_one.read_one(read_table, name, task, as_one.members(table, rows, task, backbone))
-        for name in rows["experiment"]
-    }
-    kept = {
-        name: each[each["split"].isin(parts)].reset_index(drop=True) for name, each in found.items() if each is not None
-    }
-    return kept, [f"{name} (not in DVC's cache)" for name in found if name not in kept]
+def refusal(networks: Mapping[str, pd.DataFrame], task: str, lost: Sequence[str], drawn: bool) -> str | None:
+    """Why there is no mean of networks; None if there is one.
 
-
-def refusal(networks: Mapping[str, pd.DataFrame]) -> str | None:
-    """Why there is no mean of networks, experiment → predictions; None if there is one."""
-    first, *others = networks or [""]
+    Args:
+        networks: experiment → predictions.
+        task: a key of tasks.CLASSES.
+        lost: what is told of experiments whose predictions are in no cache.
+        drawn: whether the images are the phantom's.
+    """
+    if len(networks) < 2:
+        return f"a mean needs two trainings; without {', '.join(lost)}"
+    first, *others = networks
     for other in others:
         if not compare.alike(networks[first], networks[other]):
-            return f"{first} and {other} were not scored on the same images"
+            why = "; seed draws the phantom's images too" if drawn else ""
+            return f"{first} and {other} were not scored on the same images in the same order{why}"
+        if (probabilities(networks[first], classes_of(task)) == probabilities(networks[other], classes_of(task))).all():
+            return f"{first} and {other} have the same predictions, so they are one training"
     return None
 
 

@@ -15,15 +15,9 @@ FOLDS = {
     "val": "validation folds, on which calibration and the epoch were chosen",
     "test": "out-of-fold predictions",
 }
-ALONE = "and each network alone: mean (range)"
-DRAWN = {
-    "folds": "[95 % interval over lesions]",
-    "external": f"[95 % interval, lesions drawn freely], {ALONE}",
-    "seeds": f"[95 % interval over lesions], {ALONE}",
-}
 MEANS = {
     "external": "mean of the folds' calibrated probabilities",
-    "seeds": "mean of the networks' calibrated probabilities, calibrated once more on val",
+    "seeds": "mean of the trainings' calibrated probabilities, calibrated once more on val",
 }
 LEFT_OUT = (
     "These intervals hold for these networks, which share training images. They leave out what another seed, or "
@@ -118,14 +112,16 @@ def pooled(made: pd.DataFrame, split: str) -> None:
                     told += f"\nalone {row['single']:.3f} ({row['min']:.3f} to {row['max']:.3f})"
                 lines[row["metric"]][name] = told
         about = MEANS.get(str(of), f"{FOLDS[split]}, pooled")
-        where = split if pd.isna(cohort) else cohort
-        _print([*lines.values()], f"{task} on {where}: {about} {DRAWN[str(of)]}")
+        about += ", which chose the epochs too" if of == "seeds" and split == "val" else ""
+        drawn = "[95 % interval over lesions]" if pd.isna(cohort) else "[95 % interval, lesions drawn freely]"
+        alone = ", and each training alone: mean (range)" if of in MEANS else ""
+        _print([*lines.values()], f"{task} on {split if pd.isna(cohort) else cohort}: {about} {drawn}{alone}")
     if len(made):
         print(LEFT_OUT)
 
 
 def _heading(row: Mapping[str, Any]) -> str:
-    number = f"{row['n']} networks" if pd.isna(row["folds"]) else f"{row['n']} of {row['folds']:.0f} folds"
+    number = f"{row['n']} trainings" if pd.isna(row["folds"]) else f"{row['n']} of {row['folds']:.0f} folds"
     number += f", without {row['without']}" if row["without"] else ""
     return f"{_changed(row)}\n{row['backbone']}\n{number}\n{row['images']:,} images, {row['lesions']:,} lesions"
 

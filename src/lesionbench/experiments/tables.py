@@ -22,6 +22,11 @@ PARTIAL = "Partial"
 ABSENT = (None, "", "None")  # how DVC tells null, and a key that another experiment has
 
 
+def holds_out(row: Mapping[str, Any] | pd.Series) -> bool:
+    """Whether a row of `tabulate` held a source out to test on."""
+    return row.get("split.holdout_source") not in ABSENT
+
+
 def parameter_names(params: Mapping[str, Any]) -> list[str]:
     """The dotted names of all parameters in the content of params.yaml: "seed", "train.epochs", …"""
     return [
@@ -201,5 +206,5 @@ def changed(table: pd.DataFrame, parameters: Sequence[str], without: Sequence[st
 
 
 def rows_of(*made: pd.DataFrame) -> pd.DataFrame:
-    """The rows of several tables. Empty ones are left out, which would turn whole numbers into floats."""
+    """The rows of several tables. Empty ones are left out, which would turn the counts of images into floats."""
     return pd.concat([each for each in made if len(each)] or made[:1], ignore_index=True)

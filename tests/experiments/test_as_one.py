@@ -11,8 +11,8 @@ from lesionbench.evidence import compare, metrics
 from lesionbench.experiments import as_one
 
 
-def drawn(task: str, n: int = 300) -> pd.DataFrame:
-    """Lesions of one to three images each, of two lesions a patient."""
+def drawn(task: str, n: int = 600) -> pd.DataFrame:
+    """Lesions of some two images each, two in a group."""
     rng = np.random.default_rng(3)
     lesion = np.sort(rng.integers(0, n // 2, n))
     names = CLASSES[task]
@@ -23,15 +23,18 @@ def drawn(task: str, n: int = 300) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("task", "melanoma"), [("melanoma", "melanoma"), ("diagnosis", "mel")])
-def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(task: str, melanoma: str) -> None:
-    """With patients as groups, lesions still count by their own id."""
+@pytest.mark.parametrize(("patients", "of"), [(True, "lesion_id"), (False, "group_id")])
+def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(
+    task: str, melanoma: str, patients: bool, of: str
+) -> None:
+    """A group is a lesion, though under two ids. Where groups are patients, lesions count by their own id."""
     table = drawn(task)
-    setting = as_one.Setting(task, 100, patients=True, rule="likeliest")
+    setting = as_one.Setting(task, 100, patients=patients, rule="likeliest")
     draws = compare.draw(table, CLASSES[task], 100, 0, free=True)
     told = as_one.score(table, np.full(len(CLASSES[task]), 1 / len(CLASSES[task])), draws, setting)
     columns = [f"p_{name}" for name in CLASSES[task]]
-    logs = np.log(table[columns]).groupby(table["lesion_id"]).mean()
-    truth = table.groupby("lesion_id")["label"].first().eq(melanoma)
+    logs = np.log(table[columns]).groupby(table[of]).mean()
+    truth = table.groupby(of)["label"].first().eq(melanoma)
     p = softmax(logs.to_numpy(), axis=1)[:, columns.index(f"p_{melanoma}")]
     name = as_one.BY_LESION[task]
     assert told[name] == pytest.approx(sk.roc_auc_score(truth, p))
@@ -47,9 +50,9 @@ def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(task: str, me
         100,
         0,
         free=True,
-        lesions=table["lesion_id"].to_numpy(),
+        lesions=table[of].to_numpy(),
     )["by_lesion"]
     assert told[f"{name}_ci"] == pytest.approx(wanted["melanoma_roc_auc_ci"])
     found = {each["metric"]: each for each in as_one.records(told, table, setting)}
     assert {*found} == {*as_one.METRICS[task]}
-    assert found[name]["lesions"] == table["lesion_id"].nunique()
+    assert found[name]["lesions"] == table[of].nunique()

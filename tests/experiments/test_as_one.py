@@ -56,3 +56,17 @@ def test_melanoma_by_lesion_is_of_the_geometric_mean_of_its_images(
     found = {each["metric"]: each for each in as_one.records(told, table, setting)}
     assert {*found} == {*as_one.METRICS[task]}
     assert found[name]["lesions"] == table[of].nunique()
+
+
+@pytest.mark.parametrize("task", ["melanoma", "diagnosis"])
+def test_a_constant_has_an_area_of_one_half(task: str) -> None:
+    """By lesion too, though lesions have unlike numbers of images; and no skill."""
+    table, names = drawn(task), CLASSES[task]
+    share = table["label"].value_counts(normalize=True)
+    table = table.assign(**{f"p_{name}": share[name] for name in names})
+    setting = as_one.Setting(task, 20, patients=False, rule="balanced")
+    draws = compare.draw(table, names, 20, 0, free=True)
+    told = as_one.score(table, share[list(names)].to_numpy(), draws, setting)
+    assert told["roc_auc"] == told["melanoma_roc_auc"] == told[as_one.BY_LESION[task]] == 0.5
+    assert "melanoma_roc_auc_ci" not in told
+    assert told["log_loss_skill"] == pytest.approx(0)

@@ -138,6 +138,22 @@ def test_the_mean_reaches_what_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -
     assert found.loc["log_loss", "single"] > best + 0.05
 
 
+def test_shuffled_labels_give_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the mean and of each training alone: no area beyond chance, by image and by lesion, and no skill."""
+    rng = np.random.default_rng(7)
+    made = draw(n=2000)
+    label = made["s0"]["label"].to_numpy().copy()
+    for part in ("val", "test", "external"):
+        own = made["s0"]["split"].eq(part).to_numpy()
+        label[own] = rng.permutation(label[own])
+    made = {name: table.assign(label=label) for name, table in made.items()}
+    found = of(average(monkeypatch, made, experiments([*made]), samples=200)[0])
+    for metric in ("roc_auc", "by_lesion.roc_auc"):
+        assert found.loc[metric, "low"] < 0.5 < found.loc[metric, "high"]
+        assert found.loc[metric, ["min", "max"]].tolist() == pytest.approx([0.5, 0.5], abs=0.04)
+    assert found.loc["log_loss_skill", "mean"] == pytest.approx(0, abs=0.01)
+
+
 def test_networks_that_err_alike_gain_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made = draw(2, independent=0.001)
     found = of(average(monkeypatch, made, experiments([*made]))[0])
@@ -186,6 +202,11 @@ def test_what_has_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     told, refused = average(monkeypatch, {"s0": made["s0"], "s1": made["s0"].copy()}, experiments(["s0", "s1"]))
     assert told.empty
     assert refused[0].endswith("s0 and s1 have the same predictions, so they are one training")
+    later = {**made, "s2": made["s1"].copy()}
+    assert (
+        seeds.refusal(later, "melanoma", [], drawn=False)
+        == "s1 and s2 have the same predictions, so they are one training"
+    )
 
 
 def test_a_cost_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,13 +75,15 @@ def refusal(networks: Mapping[str, pd.DataFrame], task: str, lost: Sequence[str]
     """
     if len(networks) < 2:
         return f"a mean needs two trainings; without {', '.join(lost)}"
-    first, *others = networks
-    for other in others:
-        if not compare.alike(networks[first], networks[other]):
+    first = next(iter(networks))
+    seen: dict[bytes, str] = {}
+    for name, table in networks.items():
+        if not compare.alike(networks[first], table):
             why = "; seed draws the phantom's images too" if drawn else ""
-            return f"{first} and {other} were not scored on the same images in the same order{why}"
-        if (probabilities(networks[first], classes_of(task)) == probabilities(networks[other], classes_of(task))).all():
-            return f"{first} and {other} have the same predictions, so they are one training"
+            return f"{first} and {name} were not scored on the same images in the same order{why}"
+        twin = seen.setdefault(probabilities(table, classes_of(task)).tobytes(), name)
+        if twin != name:
+            return f"{twin} and {name} have the same predictions, so they are one training"
     return None
 
 

@@ -65,6 +65,15 @@ def test_mappings_tell_experiments_apart() -> None:
     assert tables.changed(table, names).tolist() == ["", told]
 
 
+def test_null_has_one_spelling() -> None:
+    """Else an experiment would differ from its commit by a null that DVC tells in another way, and count twice."""
+    found = [row(None, "main", scores(0.5), **{"split.folds": None})]
+    found += [row(f"e{n}", f"e{n}", scores(0.6), **{"split.folds": value}) for n, value in enumerate(("None", ""))]
+    found += [row("folds", "f", scores(0.6), **{"split.folds": 5.0}), row("epochs", "e", **{"train.epochs": "None"})]
+    table = tables.tabulate(found, PARAMETERS, "val").drop_duplicates("experiment")
+    assert tables.changed(table, PARAMETERS).tolist() == ["", "", "", "split.folds=5", "train.epochs=null"]
+
+
 def test_predictions_have_decisions_where_the_costs_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else there are none, as where no cache has the predictions."""
     table = "split,label,p_non_melanoma,p_melanoma\nval,melanoma,0.8,0.2\nval,non_melanoma,0.9,0.1\n"

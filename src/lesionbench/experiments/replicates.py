@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesionbench.experiments.tables import ABSENT, METRICS, WORKSPACE, changed
+from lesionbench.experiments.tables import ABSENT, COMMIT, METRICS, WORKSPACE, changed
 
 OVER = ("seed", "split.fold")
 KEYS = ["commit", "changed", "leaky", "task", "backbone"]
@@ -128,6 +128,6 @@ def _pairs(rows: pd.DataFrame, over: Sequence[str]) -> Iterator[dict[str, Any]]:
     for name, group in groups.items():
         paired = group.set_index(list(over))[list(METRICS)].sub(base).dropna(how="all")
         if len(paired) > 1:
-            about = {"changed": name, "minus": first or "(the commit)", "of": "pairs"}
+            about = {"changed": name, "minus": first or COMMIT, "of": "pairs"}
             about |= {key: group.iloc[0][key] for key in KEYS if key != "changed"}
             yield from ({**about, **each} for each in _spreads(paired, has_folds(group)))

@@ -1,14 +1,15 @@
 """Tables of experiments in the terminal."""
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from lesionbench.evidence.names import HEADLINE
 from lesionbench.experiments import against, as_one
-from lesionbench.experiments.tables import METRICS
+from lesionbench.experiments.tables import COMMIT, METRICS
 
 AGAINST = "minus the best on val, p held for all pairs"
 FOLDS = {
@@ -23,6 +24,26 @@ LEFT_OUT = (
     "These intervals hold for these networks, which share training images. They leave out what another seed, or "
     "another split of the lesions, would change."
 )
+PARAMETER = re.compile(r" (?=[a-z_]+(?:\.[a-z_]+)?=)")  # before the next of "name=value section.name=value"
+LONG = 60  # characters of shared parameters, from which on they are told once, below the table
+
+
+def shared(every: Iterable[str]) -> list[str]:
+    """The parameters that all experiments changed alike, where they are too many to be told of each.
+
+    Args:
+        every: what each experiment changed, as tables.changed tells it; "" (a commit) does not count.
+
+    Examples:
+        >>> recipe = "pixels.size=224 train.weights=imagenet train.metadata=[age, sex, localization]"
+        >>> shared(["", f"{recipe} seed=1", f"{recipe} seed=2"])
+        ['pixels.size=224', 'train.weights=imagenet', 'train.metadata=[age, sex, localization]']
+        >>> shared(["", "seed=1 train.epochs=5", "seed=2 train.epochs=5"])
+        []
+    """
+    parts = [PARAMETER.split(each) for each in every if each]
+    alike = [one for one in parts[0] if all(one in each for each in parts)] if parts else []
+    return alike if len(" ".join(alike)) > LONG else []
 
 
 def with_bounds(value: float, low: float, high: float, sign: bool = False) -> str:
@@ -43,7 +64,7 @@ def overview(made: pd.DataFrame, split: str) -> None:
     for task, rows in made.groupby("task", sort=False):
         headline = HEADLINE[str(task)]
         order = [headline, *(metric for metric in METRICS if metric != headline)]
-        lines = []
+        lines, alike = [], shared(rows["changed"])
         records: Any = rows.to_dict("records")
         for row in records:
             scores = {metric: with_bounds(row[metric], float("nan"), float("nan")) for metric in order}
@@ -59,7 +80,7 @@ def overview(made: pd.DataFrame, split: str) -> None:
             lines.append(
                 {
                     "experiment": row["experiment"],
-                    "changed": _changed(row),
+                    "changed": _changed(row, alike),
                     "backbone": row["backbone"],
                     **scores,
                     AGAINST: says if says in (against.BEST, against.OTHER) else f"{behind}: {says}",
@@ -67,7 +88,7 @@ def overview(made: pd.DataFrame, split: str) -> None:
             )
         name = headline.replace("_", " ")
         chosen = "" if split == "val" else f"; the order is val's, and the first was chosen on val by its {name}"
-        _print(lines, f"{task}: scores on {split}, {name} with its 95 % interval over lesions{chosen}")
+        _print(lines, f"{task}: scores on {split}, {name} with its 95 % interval over lesions{chosen}", alike)
 
 
 def gathered(made: pd.DataFrame, split: str) -> None:
@@ -78,17 +99,17 @@ def gathered(made: pd.DataFrame, split: str) -> None:
     }
     several = made["commit"].nunique() > 1
     for (task, of), rows in made.groupby(["task", "of"], sort=False):
-        lines = []
+        lines, alike = [], shared({*rows["changed"], *rows["minus"].dropna()} - {COMMIT})
         keys = ["commit", "changed", "minus", "leaky", "backbone"]
         for key, group in rows.groupby(keys, sort=False, dropna=False):
             about: Mapping[str, Any] = dict(zip(keys, key, strict=True))
             records: Any = group.to_dict("records")
             told = {row["metric"]: _mean(row, of == "pairs") for row in records}
-            minus = {"minus": about["minus"]} if of == "pairs" else {}
+            minus = {"minus": _rest(about["minus"], alike)} if of == "pairs" else {}
             commit = {"commit": about["commit"]} if several else {}
-            line = {**commit, "changed": _changed(about), **minus, "backbone": about["backbone"]}
+            line = {**commit, "changed": _changed(about, alike), **minus, "backbone": about["backbone"]}
             lines.append({**line, **{metric: told.get(metric, "") for metric in METRICS}, "runs": group["n"].max()})
-        _print(lines, f"{task} on {split}: {titles[str(of)]}")
+        _print(lines, f"{task} on {split}: {titles[str(of)]}", alike)
 
 
 def pooled(made: pd.DataFrame, split: str) -> None:
@@ -100,12 +121,13 @@ def pooled(made: pd.DataFrame, split: str) -> None:
     keys: Any
     for keys, rows in made.groupby(["task", "of", "cohort"], sort=False, dropna=False):
         task, of, cohort = keys
+        alike = shared(rows["changed"])
         lines: dict[str, dict[str, str]] = {
             metric: {"metric": metric.replace("_", " ").replace(".", ": ")} for metric in as_one.METRICS[str(task)]
         }
         for _, group in rows.groupby(["commit", "changed", "leaky", "backbone"], sort=False):
             records: Any = group.to_dict("records")
-            name = (f"{records[0]['commit']}\n" if several else "") + _heading(records[0])
+            name = (f"{records[0]['commit']}\n" if several else "") + _heading(records[0], alike)
             for row in records:
                 told = with_bounds(row["mean"], row["low"], row["high"])
                 if of in MEANS and told:
@@ -115,15 +137,16 @@ def pooled(made: pd.DataFrame, split: str) -> None:
         about += ", which chose the epochs too" if of == "seeds" and split == "val" else ""
         drawn = "[95 % interval over lesions]" if pd.isna(cohort) else "[95 % interval, lesions drawn freely]"
         alone = ", and each training alone: mean (range)" if of in MEANS else ""
-        _print([*lines.values()], f"{task} on {split if pd.isna(cohort) else cohort}: {about} {drawn}{alone}")
+        title = f"{task} on {split if pd.isna(cohort) else cohort}: {about} {drawn}{alone}"
+        _print([*lines.values()], title, alike)
     if len(made):
         print(LEFT_OUT)
 
 
-def _heading(row: Mapping[str, Any]) -> str:
+def _heading(row: Mapping[str, Any], alike: Sequence[str]) -> str:
     number = f"{row['n']} trainings" if pd.isna(row["folds"]) else f"{row['n']} of {row['folds']:.0f} folds"
     number += f", without {row['without']}" if row["without"] else ""
-    return f"{_changed(row)}\n{row['backbone']}\n{number}\n{row['images']:,} images, {row['lesions']:,} lesions"
+    return f"{_changed(row, alike)}\n{row['backbone']}\n{number}\n{row['images']:,} images, {row['lesions']:,} lesions"
 
 
 def _mean(row: Mapping[str, Any], sign: bool) -> str:
@@ -133,16 +156,24 @@ def _mean(row: Mapping[str, Any], sign: bool) -> str:
     return f"{number}{spread}{f' {bounds}' if bounds else ''}"
 
 
-def _changed(row: Mapping[str, Any]) -> str:
-    return " ".join(filter(None, ["LEAKY" if row["leaky"] else "", row["changed"] or "(the commit)"]))
+def _changed(row: Mapping[str, Any], alike: Sequence[str]) -> str:
+    return " ".join(filter(None, ["LEAKY" if row["leaky"] else "", _rest(row["changed"] or COMMIT, alike)]))
 
 
-def _print(lines: Sequence[Mapping[str, Any]], title: str) -> None:
+def _rest(changed: str, alike: Sequence[str]) -> str:
+    """What an experiment changed beside the parameters that are told below the table."""
+    if changed == COMMIT:
+        return COMMIT
+    return " ".join(each for each in PARAMETER.split(changed) if each not in alike) or "(nothing else)"
+
+
+def _print(lines: Sequence[Mapping[str, Any]], title: str, alike: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    caption = escape(f"All experiments also changed: {' '.join(alike)}") if alike else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for name in lines[0]:
         number = name in METRICS
         table.add_column(name.replace("_", " ") if number else escape(name), justify="right" if number else "left")

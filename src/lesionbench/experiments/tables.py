@@ -19,7 +19,9 @@ METRICS = ("roc_auc", "balanced_accuracy", "average_precision", "recall", "log_l
 WORKSPACE = "workspace"
 SUMMARY = "metrics/summary.json"
 PARTIAL = "Partial"
-ABSENT = (None, "", "None")  # how DVC tells null, and a key that another experiment has
+COMMIT = "(the commit)"  # what is told of a row that changed nothing
+NULL = "null"
+ABSENT = (None, "", "None", NULL)  # DVC tells null, and a key that only another experiment has, in three ways
 
 
 def holds_out(row: Mapping[str, Any] | pd.Series) -> bool:
@@ -142,8 +144,8 @@ def tabulate(rows: Sequence[Mapping[str, Any]], parameters: Iterable[str], split
         Columns experiment, commit (where the experiment started), state (Success, Queued, Running, Failed, Partial),
         leaky, patients (whether groups are patients), task, backbone, val (the task's HEADLINE on val, by which one
         chooses), METRICS (float, NaN where undefined), low and high (95 % interval of the HEADLINE on this split), and
-        one text column per parameter. An experiment without scores on this split has one row, with task and backbone
-        None.
+        one text column per parameter, NULL where it is null or unknown. An experiment without scores on this split has
+        one row, with task and backbone None.
     """
     found, commit, names = [], "", [*parameters]
     for row in rows:
@@ -178,8 +180,8 @@ def _scores(scores: Mapping[str, Any], task: str, prefix: str) -> dict[str, Any]
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return ""
+    if value in ABSENT:
+        return NULL
     return f"{value:g}" if isinstance(value, float) else str(value).replace("'", "")
 
 

@@ -53,6 +53,7 @@ class Timed(training.History):
 def bare(name: str, section: params.Train, size: int, steps: int) -> float:
     """Images/s of forward, backward and optimiser steps on one batch in the device's memory."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.use_deterministic_algorithms(False)  # which `trained` leaves on
     made = backbones.build(name, CLASSES, size)
     network = made.network.to(device, memory_format=torch.channels_last)
     if section.compile:

@@ -65,6 +65,24 @@ def test_two_trainings_are_equal_to_the_bit(
     assert same(weights, straight[1])
 
 
+def test_new_tensors_are_not_filled(
+    packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
+) -> None:
+    """Deterministic algorithms fill them with NaN, which costs much and changes no weight: no network reads it."""
+    seen = []
+
+    def watch(epoch: int, _: dict[str, float]) -> None:
+        with torch.profiler.profile() as profile:
+            torch.empty(9)
+        seen.append((torch.are_deterministic_algorithms_enabled(), "aten::fill_" in str(profile.key_averages())))
+        torch.utils.deterministic.fill_uninitialized_memory = epoch == 0  # type: ignore[attr-defined]
+
+    fitted, weights = fit(packed, section, tmp_path, on_epoch=watch)
+    assert seen == [(True, False), (True, True), (True, False)]
+    assert fitted == straight[0]
+    assert same(weights, straight[1])
+
+
 def test_a_resumed_training_equals_one_that_was_not_interrupted(
     packed: Path, section: params.Train, straight: tuple[training.Fitted, Any], tmp_path: Path
 ) -> None:

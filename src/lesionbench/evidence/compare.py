@@ -10,7 +10,7 @@ from scipy import stats
 
 from lesionbench.core.errors import UserError
 from lesionbench.core.tasks import CLASSES, labels, numbers
-from lesionbench.evidence import metrics, predictions
+from lesionbench.evidence import lesions, metrics, predictions
 from lesionbench.evidence.calibration import Calibration, bounded_log
 from lesionbench.evidence.intervals import Draws
 from lesionbench.evidence.names import HEADLINE
@@ -74,8 +74,8 @@ def draw(table: pd.DataFrame, classes: Sequence[str], samples: int, seed: int, f
 
 
 def lesions_behind(metric: str, table: pd.DataFrame, free: bool = False) -> int:
-    """metrics.lesions_behind for a table of predictions, whose lesions were drawn freely or within their class."""
-    return metrics.lesions_behind(metric, table["label"].to_numpy(), table["group_id"].to_numpy(), free)
+    """lesions.lesions_behind for a table of predictions, whose lesions were drawn freely or within their class."""
+    return lesions.lesions_behind(metric, table["label"].to_numpy(), table["group_id"].to_numpy(), free)
 
 
 def paired_differences(

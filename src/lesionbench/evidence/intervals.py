@@ -80,6 +80,10 @@ class Draws:
         number = np.unique(groups, return_inverse=True)[1]
         return cls(number, np.vstack([np.ones((1, len(groups))), drawn]), strata is None)
 
+    def take(self, rows: np.ndarray) -> "Draws":
+        """The same resamples of some of the images; `rows` are their numbers, or bool (n,)."""
+        return Draws(self.lesion[rows], self.weights[:, rows], self.free)
+
     def count(self, rows: np.ndarray) -> int:
         """Number of lesions with one of `rows`, bool (n,)."""
         return len(np.unique(self.lesion[rows]))

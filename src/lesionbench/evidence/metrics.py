@@ -257,7 +257,7 @@ def evaluate(
     }
     p_lesion, of_lesion, first = by_lesion(p, labels, lesion)
     called_lesion = decide(p_lesion, decision, prior, cost)
-    alone = Draws(draws.lesion[first], draws.weights[:, first], free)
+    alone = draws.take(first)
     areas = areas_by_class(p_lesion, of_lesion, alone.weights, range(classes))
     scored = compute(p_lesion, of_lesion, alone.weights, called_lesion, areas)
     told = score({name: scored[name] for name in BY_LESION}, called_lesion, of_lesion, classes, alone)

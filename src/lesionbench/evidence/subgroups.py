@@ -145,7 +145,7 @@ def evaluate(
 def _score(
     table: pd.DataFrame, rows: np.ndarray, task: str, lesion: str, threshold: float | None, draws: Draws
 ) -> dict[str, Any]:
-    classes, part = classes_of(task), Draws(draws.lesion[rows], draws.weights[:, rows], draws.free)
+    classes, part = classes_of(task), draws.take(rows)
     table = table[rows]
     y, called, lesions = numbers(table["label"], classes), table["called"].to_numpy(), table[lesion]
     column = melanoma_column(classes)
@@ -192,7 +192,7 @@ def within_source(
     if len(both) < 2:
         return {}
     rows, paired = source != "", np.isin(source, sorted(both))
-    known, alone = (Draws(draws.lesion[r], draws.weights[:, r], draws.free) for r in (rows, paired))
+    known, alone = draws.take(rows), draws.take(paired)
     fewest = alone.fewer(positive[paired])
     found = {}
     for name, table in tables.items():

@@ -87,7 +87,7 @@ def score(table: pd.DataFrame, prior: np.ndarray, draws: Draws, setting: Setting
     found = metrics.compute(p, labels, draws.weights, called) | metrics.skills(p, labels, prior, draws.weights)
     told = metrics.score(found, called, labels, len(classes), draws)
     p_lesion, of_lesion, first = by_lesion(p, labels, table[lesion_column(setting)].to_numpy())
-    alone = Draws(draws.lesion[first], draws.weights[:, first], draws.free)
+    alone = draws.take(first)
     for name, scores, truth, drawn in (
         (MELANOMA, p, labels, draws),
         (BY_LESION[setting.task], p_lesion, of_lesion, alone),

@@ -43,7 +43,7 @@ EXTERNAL_CAMERA: Camera = ((0.93, 0.95, 0.84), 0.7, 0.015, 0.15)
 
 
 def draw_dataset(folder: Path, lesions: int, seed: int) -> None:
-    """Write the phantom into `folder`; the same (lesions, seed) gives the same bytes on every x86 CPU.
+    """Write the phantom into `folder`. The same (lesions, seed) gives the same bytes on each x86 CPU that was tried.
 
     Files: metadata.csv, duplicate_pairs.csv, images/*.jpg (RGB, 300 x 225), external/phantom_external/labels.csv and
     external/phantom_external/images/*.jpg. Masks: masks/*_segmentation.png and hair_masks/*.png (0 or 255, same size).

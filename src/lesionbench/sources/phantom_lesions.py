@@ -2,9 +2,9 @@
 
 What absorbs light (melanin, blood, ...) is drawn as amounts; what each amount absorbs gives the colour.
 
-The drawings are the same bytes on every x86 CPU. OpenCV and NumPy compute in float32 with whatever instructions a CPU
-has, and round differently. So all maps are float64, whose last bits vanish in 16-bit steps (`blur`), and blurs are done
-in integers.
+The drawings are the same bytes on each x86 CPU that was tried (docs/reproduced.md). OpenCV and NumPy compute in float32
+with whatever instructions a CPU has, and round differently. So all maps are float64, whose last bits vanish in 16-bit
+steps (`blur`), and blurs are done in integers.
 """
 
 import cv2

@@ -1,5 +1,7 @@
 """The training loop against a bare loop that trains the same network on one batch in memory.
 
+And against itself with new tensors filled with NaN, as PyTorch's deterministic algorithms do by default.
+
 python -m benchmarks.loop [--size 224] [--batch 8] [--steps 8] [--compile] [BACKBONE ...]
 """
 
@@ -35,12 +37,14 @@ def synchronise() -> None:
 
 
 class Timed(training.History):
-    """Records when each step ends, in seconds."""
+    """Records when each step ends, in seconds. `fill` tells whether new tensors are filled."""
 
     ends: list[float]
+    fill = False
 
     def on_train_epoch_start(self, *arguments: object) -> None:
         super().on_train_epoch_start(*arguments)
+        torch.utils.deterministic.fill_uninitialized_memory = self.fill  # type: ignore[attr-defined]
         type(self).ends = []
 
     def on_train_batch_end(self, *arguments: object) -> None:
@@ -77,8 +81,9 @@ def bare(name: str, section: params.Train, size: int, steps: int) -> float:
     return steps * section.batch_size / (time.perf_counter() - start)
 
 
-def trained(name: str, section: params.Train, array: Path, policy: list[dict], steps: int) -> float:
-    """Images/s of training.fit within one epoch."""
+def trained(name: str, section: params.Train, array: Path, policy: list[dict], steps: int, fill: bool = False) -> float:
+    """Images/s of training.fit within one epoch; `fill` lets PyTorch fill new tensors with NaN."""
+    Timed.fill = fill
     pixels = np.load(array, mmap_mode="r")
     images = section.batch_size * (WARM + steps)
     labels = np.arange(images) % CLASSES
@@ -125,6 +130,7 @@ def main(*given: str) -> None:
                 # The bare loop runs before and after, so a machine that slows down affects both loops alike.
                 before = bare(name, section, arguments.size, arguments.steps)
                 ours = trained(name, section, array, policy, arguments.steps)
+                slower = trained(name, section, array, policy, arguments.steps, fill=True)
                 other = (before + bare(name, section, arguments.size, arguments.steps)) / 2
                 peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if gpu else ""
                 row = (
@@ -133,12 +139,14 @@ def main(*given: str) -> None:
                     f"{other:,.1f}",
                     f"{ours / other:.3f}",
                 )
-                rows.append((*row, "0.95", peak))
+                rows.append((*row, "0.95", f"{slower:,.1f}", f"{ours / slower:.2f}", peak))
     device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} cores, {platform.machine()}"
     precision = training.auto_precision(section.precision, machine.device(section.accelerator))
     told = f"{arguments.size} px, batches of {arguments.batch}, {precision}, {arguments.steps} steps; {device}."
-    print(f"{source} {told}\n")
-    print(data.table(("images/s", "train", "bare loop", "ratio", "goal", "peak GiB" if gpu else ""), rows))
+    filled = "Tensors filled: the same training with new tensors filled with NaN, which is PyTorch's default here."
+    print(f"{source} {told} {filled}\n")
+    heads = ("images/s", "train", "bare loop", "ratio", "goal", "tensors filled", "ratio", "peak GiB" if gpu else "")
+    print(data.table(heads, rows))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ DOORS = {
     "evidence.refusal": ["aurc", "limits"],
     "experiments.own": ["is_own"],
     "experiments.replicates": ["t_interval"],
-    "experiments.show": ["with_bounds"],
+    "experiments.show": ["shared", "with_bounds"],
     "hair.find": ["find_hair"],
     "images": ["shades_of_grey", "square"],
     "index.quality": ["measure"],

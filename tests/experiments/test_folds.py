@@ -233,7 +233,7 @@ def test_folds_of_two_seeds_are_two_models(monkeypatch: pytest.MonkeyPatch) -> N
     one, two = draw(), {f"{name}b": table for name, table in draw(seed=1).items()}
     found = [*of_all(), *(experiment(f"f{k}b", k, seed=7.0) for k in (0, 1))]
     told = by_metric(pool(monkeypatch, {**one, **two}, found), "folds").loc["roc_auc"].set_index("changed")
-    assert told["n"].to_dict() == {"seed=42": 3, "seed=7": 2}
+    assert told["n"].to_dict() == {"evaluate.test=open seed=42": 3, "evaluate.test=open seed=7": 2}
     assert told["without"].tolist() == ["", "2 (not run)"]
     mixed = [experiment(f"f{k}", k, seed=float(k)) for k in range(K)]  # a seed a fold is still one model
     assert {*pool(monkeypatch, one, mixed).scores["n"]} == {3}

@@ -184,7 +184,7 @@ def test_what_has_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     told, refused = average(monkeypatch, less, experiments([*made]))
     assert told.empty
     why = "s0 and s1 were not scored on the same images in the same order"
-    assert refused == [f"melanoma, the commit, resnet50: {why}"]
+    assert refused == [f"melanoma, evaluate.test=open, resnet50: {why}"]
     assert seeds.refusal(less, "melanoma", [], drawn=True) == f"{why}; seed draws the phantom's images too"
     folds = [
         row(f"s{k}", f"s{k}", scores(0.6, ("resnet50",)), **{"split.folds": 3.0, "split.fold": float(k)})

@@ -89,10 +89,9 @@ def gather(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str] =
 
 def scored(table: pd.DataFrame, parameters: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
     """The rows of `table` that have scores, once each and without the workspace; `changed` leaves `over` out."""
-    table = table[table["experiment"].ne(WORKSPACE) & table["task"].notna()]
-    if table.empty:
-        return table.assign(changed="")
-    table = table.assign(changed=changed(table, parameters, over))
+    # Before rows without scores go: the commit, from which changes are told, may have none.
+    told = changed(table, parameters, over) if len(table) else ""
+    table = table.assign(changed=told)[table["experiment"].ne(WORKSPACE) & table["task"].notna()]
     return table.drop_duplicates(["commit", "task", "backbone", *parameters])
 
 

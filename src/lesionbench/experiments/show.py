@@ -24,25 +24,25 @@ LEFT_OUT = (
     "These intervals hold for these networks, which share training images. They leave out what another seed, or "
     "another split of the lesions, would change."
 )
-PARAMETER = re.compile(r" (?=[a-z_]+(?:\.[a-z_]+)?=)")  # before the next of "name=value section.name=value"
-LONG = 60  # characters of shared parameters, from which on they are told once, below the table
+PARAMETER = re.compile(r" (?=(?:seed|tasks|backbones|[a-z]+\.[a-z_]+)=)")  # before the next of "seed=1 train.epochs=5"
+LONG = 60  # characters of parameters, from which on they are told below the table
 
 
 def shared(every: Iterable[str]) -> list[str]:
-    """The parameters that all experiments changed alike, where they are too many to be told of each.
+    """The parameters that all experiments of a recipe have in common: those that changed more than LONG characters.
 
     Args:
-        every: what each experiment changed, as tables.changed tells it; "" (a commit) does not count.
+        every: what each experiment changed, as tables.changed tells it.
 
     Examples:
         >>> recipe = "pixels.size=224 train.weights=imagenet train.metadata=[age, sex, localization]"
-        >>> shared(["", f"{recipe} seed=1", f"{recipe} seed=2"])
+        >>> shared(["", "train.epochs=5", f"{recipe} seed=1", f"{recipe} seed=2"])
         ['pixels.size=224', 'train.weights=imagenet', 'train.metadata=[age, sex, localization]']
-        >>> shared(["", "seed=1 train.epochs=5", "seed=2 train.epochs=5"])
+        >>> shared(["seed=1 train.epochs=5", "seed=2 train.epochs=5"])
         []
     """
-    parts = [PARAMETER.split(each) for each in every if each]
-    alike = [one for one in parts[0] if all(one in each for each in parts)] if parts else []
+    recipes = [PARAMETER.split(each) for each in every if len(each) > LONG]
+    alike = [one for one in recipes[0] if all(one in each for each in recipes)] if recipes else []
     return alike if len(" ".join(alike)) > LONG else []
 
 
@@ -99,7 +99,7 @@ def gathered(made: pd.DataFrame, split: str) -> None:
     }
     several = made["commit"].nunique() > 1
     for (task, of), rows in made.groupby(["task", "of"], sort=False):
-        lines, alike = [], shared({*rows["changed"], *rows["minus"].dropna()} - {COMMIT})
+        lines, alike = [], shared([*rows["changed"], *rows["minus"].dropna()])
         keys = ["commit", "changed", "minus", "leaky", "backbone"]
         for key, group in rows.groupby(keys, sort=False, dropna=False):
             about: Mapping[str, Any] = dict(zip(keys, key, strict=True))
@@ -161,10 +161,11 @@ def _changed(row: Mapping[str, Any], alike: Sequence[str]) -> str:
 
 
 def _rest(changed: str, alike: Sequence[str]) -> str:
-    """What an experiment changed beside the parameters that are told below the table."""
-    if changed == COMMIT:
-        return COMMIT
-    return " ".join(each for each in PARAMETER.split(changed) if each not in alike) or "(nothing else)"
+    """What an experiment changed, with a star for the parameters that are told below the table."""
+    parts = PARAMETER.split(changed)
+    if not alike or not {*alike} <= {*parts}:
+        return changed
+    return " ".join(["*", *(each for each in parts if each not in alike)])
 
 
 def _print(lines: Sequence[Mapping[str, Any]], title: str, alike: Sequence[str]) -> None:
@@ -172,7 +173,7 @@ def _print(lines: Sequence[Mapping[str, Any]], title: str, alike: Sequence[str])
     from rich.markup import escape
     from rich.table import Table
 
-    caption = escape(f"All experiments also changed: {' '.join(alike)}") if alike else None
+    caption = escape(f"* stands for {' '.join(alike)}") if alike else None
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for name in lines[0]:
         number = name in METRICS

@@ -72,7 +72,7 @@ class Fitted:
 def _trainer(train: "Train", callbacks: list[Callback], device: str) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its remarks hide the training's own messages
     # Deterministic algorithms first fill each new tensor with NaN, for programs that read it before it has values. No
-    # network of the default run does, and on a CPU it can be a third of a training's time (docs/speed.md).
+    # network of the default run does, and on a CPU it can be a quarter of a training's time (docs/speed.md).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         return pl.Trainer(

@@ -58,7 +58,6 @@ def page(made: Made, render: Render, tmp_path: Path, chromium: Any) -> Iterator[
     draw_bars(tmp_path / "reports" / "compare" / "melanoma" / "subgroups.svg")
     render(made)
     context = chromium.new_context(offline=True, permissions=["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(120_000)  # milliseconds; the usual 30 s are too few on busy cores
     opened = context.new_page()
     faults: list[str] = []
     opened.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)

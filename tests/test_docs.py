@@ -9,6 +9,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mini_pipeline import BACKBONE, files_below
 from ruamel.yaml import YAML
@@ -122,6 +123,30 @@ def test_the_notebook_shows_the_committed_run() -> None:
     page = (ROOT / "docs/notebook.md").read_text()
     assert f"temperature {found['temperature']:.2f}, biases {biases}" in page
     assert f"balanced accuracy {found['test']['balanced_accuracy']:.2f} [" in page
+
+
+def test_the_table_of_ingredients_is_its_csv() -> None:
+    """Each cell, the number of trainings, and how many intervals are said to exclude 0."""
+    found = pd.read_csv(ROOT / "docs/ingredients.csv").set_index(["ingredient", "part", "metric"])
+    wanted = [("val", "roc_auc"), ("val", "balanced_accuracy")]
+    wanted += [(part, "melanoma_roc_auc") for part in ("val", "test", "isic2017")]
+    page, excluded, intervals = (ROOT / "docs/recipes.md").read_text(), 0, 0
+    for name in found.index.get_level_values("ingredient").unique():
+        cells = re.search(rf"^\| {re.escape(name)} \|([^\n]*)\|$", page, re.MULTILINE)
+        assert cells is not None, name
+        trainings, *values = (cell.strip().replace("−", "-") for cell in cells[1].split("|"))
+        for where, value in zip(wanted, values, strict=True):
+            if (name, *where) not in found.index:
+                assert value == ""
+                continue
+            row = found.loc[(name, *where)]
+            told = [float(number) for number in re.findall(r"[-+]\d\.\d+", value)]
+            assert told == pytest.approx(row[["difference", "low", "high"]].tolist(), abs=0.00055), (name, where)
+            if trainings:
+                assert int(trainings) == row["seeds"]
+                intervals, excluded = intervals + 1, excluded + (row["low"] > 0 or row["high"] < 0)
+    assert f"({intervals})" in page
+    assert f"chance; {excluded} do." in " ".join(page.split())
 
 
 def test_the_version_is_the_same_everywhere() -> None:
